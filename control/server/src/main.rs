@@ -1,0 +1,3 @@
+//! ringwayd
+
+fn main() {}

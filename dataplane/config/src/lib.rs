@@ -1,0 +1,10 @@
+//! Envoy v3 resources, validated and compiled into one immutable [`snapshot::Snapshot`].
+//!
+//! In: protobuf messages (from a bootstrap file or over xDS). Out: matchers, routes, clusters and
+//! secrets in the form that the hot path reads, published by one atomic swap ([`swap`]).
+//!
+//! Invariants: what is set in a message but not understood is refused with its place and the
+//! reason; a snapshot is applied whole or not at all; nothing in it changes after it is published
+//! (secrets rotate behind their slots in `tls`).
+
+pub mod snapshot;

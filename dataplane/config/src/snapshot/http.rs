@@ -1,0 +1,147 @@
+//! The terminal filters: TCP proxy and HTTP connection manager.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ClusterId, HttpRbac, RouteTable};
+
+/// `TcpProxy`, compiled.
+#[derive(Debug)]
+pub struct TcpProxy {
+    /// For statistics.
+    pub stat_prefix: Arc<str>,
+    /// Where to, with weights (one of weight 1 for a plain `cluster`).
+    pub clusters: Vec<Weighted>,
+    /// The sum of the weights.
+    pub total_weight: u32,
+    /// Closes after so long without a byte either way; `None`: never. Envoy's default: 1 h.
+    pub idle_timeout: Option<Duration>,
+    /// Attempts to connect (Envoy: 1).
+    pub max_connect_attempts: u32,
+}
+
+/// A cluster and its share.
+#[derive(Clone, Debug)]
+pub struct Weighted {
+    /// Its name, for logs.
+    pub name: Arc<str>,
+    /// Where to find it in the snapshot.
+    pub cluster: ClusterId,
+    /// Its share of the total.
+    pub weight: u32,
+}
+
+/// `HttpConnectionManager`, compiled.
+#[derive(Debug)]
+pub struct HttpManager {
+    /// For statistics.
+    pub stat_prefix: Arc<str>,
+    /// Where the routes come from.
+    pub routes: Routes,
+    /// The HTTP filters before the router, in order.
+    pub filters: Vec<HttpFilter>,
+    /// Value of the `server` response header, and when it is set.
+    pub server_name: Arc<str>,
+    /// What is done with `server`.
+    pub server_header: ServerHeader,
+    /// Upgrades that pass, lower case (`websocket`).
+    pub upgrades: Vec<Box<str>>,
+    /// Adds `via` with this value.
+    pub via: Option<Arc<str>>,
+    /// Trusts the direct peer's address over `x-forwarded-for`.
+    pub use_remote_address: bool,
+    /// Makes an `x-request-id` where there is none (default true).
+    pub generate_request_id: bool,
+    /// Keeps an `x-request-id` that comes from outside.
+    pub preserve_external_request_id: bool,
+    /// What becomes of `x-forwarded-client-cert`.
+    pub client_cert: ClientCert,
+    /// Normalises the path before anything judges it (RFC 3986 dots; default false in Envoy).
+    pub normalize_path: bool,
+    /// `//` becomes `/`.
+    pub merge_slashes: bool,
+    /// What is done with `%2F` and `%5C`.
+    pub escaped_slashes: EscapedSlashes,
+    /// Accepts HTTP/1.0.
+    pub accept_http_10: bool,
+    /// Accepts `GET http://host/path` (RFC 9112 makes it a must; Envoy's default true since 1.30).
+    pub allow_absolute_url: bool,
+    /// Lets 100 Continue of the upstream pass instead of answering itself.
+    pub proxy_100_continue: bool,
+    /// The largest request head in KiB (Envoy: 60) and the most fields (Envoy: 100).
+    pub max_head_kib: u32,
+    /// See `max_head_kib`.
+    pub max_fields: u32,
+    /// Closes an idle keep-alive connection (`common_http_protocol_options.idle_timeout`; 1 h).
+    pub idle_timeout: Option<Duration>,
+    /// Ends a stream on which nothing moves (5 min; `None`: never).
+    pub stream_idle_timeout: Option<Duration>,
+    /// The time for a request to be received as a whole (`None`: unlimited).
+    pub request_timeout: Option<Duration>,
+    /// The time for a request head to arrive once begun (`None`: unlimited).
+    pub request_headers_timeout: Option<Duration>,
+    /// Sent as `x-envoy-*` to upstream and downstream (router's `suppress_envoy_headers`).
+    pub suppress_envoy_headers: bool,
+}
+
+/// Where routes come from.
+#[derive(Debug)]
+pub enum Routes {
+    /// `route_config`
+    Inline(Arc<RouteTable>),
+    /// `rds`: the name in [`super::Snapshot::routes`].
+    Named(Arc<str>),
+}
+
+/// An HTTP filter.
+#[derive(Debug)]
+pub enum HttpFilter {
+    /// `envoy.filters.http.rbac`
+    Rbac(Arc<HttpRbac>),
+}
+
+/// `ServerHeaderTransformation`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ServerHeader {
+    #[default]
+    Overwrite,
+    AppendIfAbsent,
+    PassThrough,
+}
+
+/// `forward_client_cert_details` and `set_current_client_cert_details`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientCert {
+    /// What becomes of the header.
+    pub forward: ForwardClientCert,
+    /// Adds `Subject=`.
+    pub subject: bool,
+    /// Adds `URI=`.
+    pub uri: bool,
+    /// Adds `DNS=`.
+    pub dns: bool,
+}
+
+/// `ForwardClientCertDetails`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ForwardClientCert {
+    #[default]
+    Sanitize,
+    ForwardOnly,
+    AppendForward,
+    SanitizeSet,
+    AlwaysForwardOnly,
+}
+
+/// `PathWithEscapedSlashesAction`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum EscapedSlashes {
+    #[default]
+    KeepUnchanged,
+    Reject,
+    UnescapeAndRedirect,
+    UnescapeAndForward,
+}

@@ -1,0 +1,39 @@
+//! The compiled form: what a worker reads.
+
+mod cluster;
+mod http;
+mod listener;
+mod matcher;
+mod rbac;
+mod route;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use cluster::*;
+pub use http::*;
+pub use listener::*;
+pub use matcher::*;
+pub use rbac::*;
+pub use route::*;
+
+/// All that a worker needs to know, as of one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Grows by one with each publication.
+    pub generation: u64,
+    /// Listeners by name.
+    pub listeners: Vec<Arc<Listener>>,
+    /// Clusters; a `ClusterId` is an index that never names another cluster while the process
+    /// lives. `None`: not (or no longer) there.
+    pub clusters: Vec<Option<Arc<Cluster>>>,
+    /// Route configurations by name, as RDS delivers them.
+    pub routes: HashMap<Arc<str>, Arc<RouteTable>>,
+}
+
+impl Snapshot {
+    /// The cluster of that id, if it is there.
+    pub fn cluster(&self, id: ClusterId) -> Option<&Arc<Cluster>> {
+        self.clusters.get(id.0 as usize)?.as_ref()
+    }
+}

@@ -1,0 +1,156 @@
+//! Route tables.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::bytes::Regex;
+
+use super::{HeaderMatch, QueryMatch, Weighted};
+
+/// `RouteConfiguration`, compiled.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    /// Its name.
+    pub name: Arc<str>,
+    /// All virtual hosts.
+    pub hosts: Vec<Arc<VirtualHost>>,
+    /// Full domains, lower case, to an index of `hosts`.
+    pub exact: HashMap<Box<[u8]>, usize>,
+    /// `*.suffix` (stored without the star), longest first.
+    pub suffixes: Vec<(Box<[u8]>, usize)>,
+    /// `prefix.*` (stored without the star), longest first.
+    pub prefixes: Vec<(Box<[u8]>, usize)>,
+    /// `*`
+    pub any: Option<usize>,
+    /// The port in the authority plays no part in finding the host.
+    pub ignore_port: bool,
+    /// Changes to headers for every route here; innermost level first unless this is set.
+    pub headers: HeaderChanges,
+    /// `most_specific_header_mutations_wins`
+    pub most_specific_wins: bool,
+}
+
+/// `VirtualHost`, compiled.
+#[derive(Debug, Default)]
+pub struct VirtualHost {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its routes, first match wins.
+    pub routes: Vec<Arc<Route>>,
+    /// Adds `x-envoy-attempt-count` to the upstream request.
+    pub attempt_count: bool,
+    /// Changes to headers.
+    pub headers: HeaderChanges,
+}
+
+/// `Route`, compiled.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it asks of a request.
+    pub matches: RouteMatch,
+    /// What is done.
+    pub action: RouteAction,
+    /// Changes to headers.
+    pub headers: HeaderChanges,
+}
+
+/// `RouteMatch`.
+#[derive(Debug)]
+pub struct RouteMatch {
+    /// The path without its query.
+    pub path: PathMatch,
+    /// ASCII case matters in the path.
+    pub case_sensitive: bool,
+    /// All must match.
+    pub headers: Vec<HeaderMatch>,
+    /// All must match.
+    pub query: Vec<QueryMatch>,
+}
+
+/// How a path is compared.
+#[derive(Debug)]
+pub enum PathMatch {
+    /// Begins with.
+    Prefix(Box<[u8]>),
+    /// Equal.
+    Exact(Box<[u8]>),
+    /// Equal, or goes on with a `/`.
+    SeparatedPrefix(Box<[u8]>),
+    /// The whole path matches.
+    Regex(Regex),
+}
+
+/// What a route does.
+#[derive(Debug)]
+pub enum RouteAction {
+    /// Forwards.
+    Forward(Forward),
+    /// Answers by itself.
+    Direct {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: Arc<[u8]>,
+    },
+}
+
+/// `RouteAction` with a cluster.
+#[derive(Debug)]
+pub struct Forward {
+    /// Where to, with weights.
+    pub clusters: Vec<Weighted>,
+    /// The sum of the weights.
+    pub total_weight: u32,
+    /// The whole answer must be there by then (Envoy's default 15 s; `None`: no limit).
+    pub timeout: Option<Duration>,
+    /// Overrides the manager's stream idle timeout (outer `None`: does not).
+    pub idle_timeout: Option<Option<Duration>>,
+    /// Status for a cluster that is not there (503 or 404, 500).
+    pub cluster_not_found: u16,
+    /// Attempts beyond the first. What may be retried is `retry_on`.
+    pub retry: Option<Retry>,
+    /// Upgrades on this route: lower-case name and whether it is on.
+    pub upgrades: Vec<(Box<str>, bool)>,
+}
+
+/// `RetryPolicy`, as far as it is understood.
+#[derive(Clone, Debug, Default)]
+pub struct Retry {
+    /// Attempts beyond the first (Envoy: 1).
+    pub retries: u32,
+    /// `connect-failure`, `refused-stream`, `reset-before-request`: nothing had been sent.
+    pub on_connect_failure: bool,
+    /// `reset`, `reset-before-request`.
+    pub on_reset: bool,
+    /// `5xx`, `gateway-error` and `retriable-status-codes` as a list of ranges.
+    pub on_status: Vec<(u16, u16)>,
+    /// One attempt may take so long.
+    pub per_try_timeout: Option<Duration>,
+}
+
+/// `request_headers_to_add` and its three sisters; literal values only so far.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderChanges {
+    /// To the request on its way up.
+    pub request: Vec<HeaderChange>,
+    /// To the response on its way down.
+    pub response: Vec<HeaderChange>,
+}
+
+/// One change. Names are lower case.
+#[derive(Clone, Debug)]
+pub enum HeaderChange {
+    /// Adds another line.
+    Append(Box<[u8]>, Box<[u8]>),
+    /// Adds it where there is none.
+    AddIfAbsent(Box<[u8]>, Box<[u8]>),
+    /// Replaces all there are, or adds it.
+    Overwrite(Box<[u8]>, Box<[u8]>),
+    /// Replaces all there are; does nothing where there is none.
+    OverwriteIfExists(Box<[u8]>, Box<[u8]>),
+    /// Removes all there are.
+    Remove(Box<[u8]>),
+}

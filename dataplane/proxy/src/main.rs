@@ -1,0 +1,3 @@
+//! ringway-proxy
+
+fn main() {}

@@ -1,0 +1,273 @@
+//! A message head: start line and fields as spans over bytes, so that nothing is copied to be read.
+//!
+//! The bytes as they came stay in `base`; what filters set later goes to `extra`. A [`Head`] is
+//! cleared and used again, so that after warm-up it allocates nothing.
+
+/// Where a piece of a head stands: in the bytes as they came, or in the bytes added later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    /// The top bit says `extra`.
+    len: u32,
+}
+
+const EXTRA: u32 = 1 << 31;
+
+/// One field line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name, lower case.
+    pub name: Span,
+    /// The value without surrounding white space.
+    pub value: Span,
+    /// The name as a small number, for names that code asks for.
+    pub known: Known,
+}
+
+/// Names that code asks for. `Other` must be compared by its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)] // each is its header's name
+pub enum Known {
+    Other,
+    Accept,
+    Authorization,
+    Connection,
+    ContentLength,
+    ContentType,
+    Cookie,
+    Date,
+    Expect,
+    Host,
+    Http2Settings,
+    KeepAlive,
+    ProxyConnection,
+    Server,
+    Te,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    UserAgent,
+    Via,
+    XEnvoyAttemptCount,
+    XEnvoyExpectedRqTimeoutMs,
+    XEnvoyUpstreamRqTimeoutMs,
+    XEnvoyUpstreamServiceTime,
+    XForwardedClientCert,
+    XForwardedFor,
+    XForwardedProto,
+    XRequestId,
+}
+
+/// The HTTP version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Version {
+    Http10,
+    #[default]
+    Http11,
+    Http2,
+}
+
+/// How a message's body is framed on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    #[default]
+    None,
+    /// So many bytes (RFC 9112, 6.2).
+    Length(u64),
+    /// Chunked (RFC 9112, 7.1).
+    Chunked,
+    /// All bytes until the connection closes (responses only, RFC 9112, 6.3 number 8).
+    UntilClose,
+}
+
+/// A request's or a response's head.
+#[derive(Debug, Default)]
+pub struct Head {
+    base: Vec<u8>,
+    extra: Vec<u8>,
+    fields: Vec<Field>,
+    /// Request: the method. Response: empty.
+    pub method: Span,
+    /// Request: the path with its query (`:path`). Response: empty.
+    pub path: Span,
+    /// Request: host and port as the client wrote them (`:authority`). Response: empty.
+    pub authority: Span,
+    /// Response: the status. Request: 0.
+    pub status: u16,
+    /// The version it came by.
+    pub version: Version,
+    /// How its body is framed.
+    pub framing: Framing,
+    /// The connection persists after this message, as far as this head says (RFC 9112, 9.3).
+    pub keep_alive: bool,
+    /// The protocol asked for by an `upgrade` (request) or switched to (101), if any.
+    pub upgrade: Option<Span>,
+}
+
+impl Head {
+    /// Empties the head; its tables keep their room.
+    pub fn clear(&mut self) {
+        let Self { base, extra, fields, .. } = self;
+        base.clear();
+        extra.clear();
+        fields.clear();
+        let (base, extra, fields) =
+            (std::mem::take(base), std::mem::take(extra), std::mem::take(fields));
+        *self = Self { base, extra, fields, ..Self::default() };
+    }
+
+    /// Starts a head on these bytes, for a codec to fill in spans over them.
+    pub fn start(&mut self, bytes: &[u8]) {
+        self.clear();
+        self.base.extend_from_slice(bytes);
+    }
+
+    /// The bytes as they came, for the codec that fills the head in (it lowers names in place).
+    pub fn base_mut(&mut self) -> &mut [u8] {
+        &mut self.base
+    }
+
+    /// A span over the bytes as they came. Out of range means the empty span.
+    pub fn span(&self, start: usize, len: usize) -> Span {
+        let fits = start.checked_add(len).is_some_and(|end| end <= self.base.len());
+        match (fits, u32::try_from(start), u32::try_from(len)) {
+            (true, Ok(start), Ok(len)) => Span { start, len },
+            _ => Span::default(),
+        }
+    }
+
+    /// Puts bytes into the added part and returns where they stand.
+    pub fn add_bytes(&mut self, bytes: &[u8]) -> Span {
+        let start = self.extra.len();
+        self.extra.extend_from_slice(bytes);
+        match (u32::try_from(start), u32::try_from(bytes.len())) {
+            (Ok(start), Ok(len)) if len < EXTRA => Span { start, len: len | EXTRA },
+            _ => Span::default(),
+        }
+    }
+
+    /// The bytes of a span.
+    pub fn get(&self, span: Span) -> &[u8] {
+        let (from, len) = if span.len & EXTRA == 0 {
+            (&self.base, span.len)
+        } else {
+            (&self.extra, span.len & !EXTRA)
+        };
+        let start = span.start as usize;
+        from.get(start..start + len as usize).unwrap_or_default()
+    }
+
+    /// The method's bytes.
+    pub fn method(&self) -> &[u8] {
+        self.get(self.method)
+    }
+
+    /// The path's bytes, query included.
+    pub fn path(&self) -> &[u8] {
+        self.get(self.path)
+    }
+
+    /// The authority's bytes.
+    pub fn authority(&self) -> &[u8] {
+        self.get(self.authority)
+    }
+
+    /// The fields in order. `host` is not among a request's: see `authority`.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Names and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (self.get(field.name), self.get(field.value)))
+    }
+
+    /// The first value of a known field.
+    pub fn value(&self, known: Known) -> Option<&[u8]> {
+        self.fields.iter().find(|field| field.known == known).map(|field| self.get(field.value))
+    }
+
+    /// All values of a field by its lower-case name, in order.
+    pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// Appends a field that stands in the bytes as they came.
+    pub fn push(&mut self, field: Field) {
+        self.fields.push(field);
+    }
+
+    /// Appends a field. The name must be lower case.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) {
+        let field = Field {
+            name: self.add_bytes(name),
+            value: self.add_bytes(value),
+            known: Known::of(name),
+        };
+        self.fields.push(field);
+    }
+
+    /// Removes every field of that name, then appends one. The name must be lower case.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.remove(name);
+        self.append(name, value);
+    }
+
+    /// Removes every field of that lower-case name.
+    pub fn remove(&mut self, name: &[u8]) {
+        let Self { base, extra, fields, .. } = self;
+        let read = |span: Span| {
+            let (from, len) = if span.len & EXTRA == 0 {
+                (&*base, span.len)
+            } else {
+                (&*extra, span.len & !EXTRA)
+            };
+            from.get(span.start as usize..span.start as usize + len as usize)
+        };
+        fields.retain(|field| read(field.name) != Some(name));
+    }
+
+    /// Removes every field of a known name.
+    pub fn remove_known(&mut self, known: Known) {
+        self.fields.retain(|field| field.known != known);
+    }
+}
+
+impl Known {
+    /// The number of a lower-case name.
+    pub fn of(name: &[u8]) -> Self {
+        match name {
+            b"accept" => Self::Accept,
+            b"authorization" => Self::Authorization,
+            b"connection" => Self::Connection,
+            b"content-length" => Self::ContentLength,
+            b"content-type" => Self::ContentType,
+            b"cookie" => Self::Cookie,
+            b"date" => Self::Date,
+            b"expect" => Self::Expect,
+            b"host" => Self::Host,
+            b"http2-settings" => Self::Http2Settings,
+            b"keep-alive" => Self::KeepAlive,
+            b"proxy-connection" => Self::ProxyConnection,
+            b"server" => Self::Server,
+            b"te" => Self::Te,
+            b"trailer" => Self::Trailer,
+            b"transfer-encoding" => Self::TransferEncoding,
+            b"upgrade" => Self::Upgrade,
+            b"user-agent" => Self::UserAgent,
+            b"via" => Self::Via,
+            b"x-envoy-attempt-count" => Self::XEnvoyAttemptCount,
+            b"x-envoy-expected-rq-timeout-ms" => Self::XEnvoyExpectedRqTimeoutMs,
+            b"x-envoy-upstream-rq-timeout-ms" => Self::XEnvoyUpstreamRqTimeoutMs,
+            b"x-envoy-upstream-service-time" => Self::XEnvoyUpstreamServiceTime,
+            b"x-forwarded-client-cert" => Self::XForwardedClientCert,
+            b"x-forwarded-for" => Self::XForwardedFor,
+            b"x-forwarded-proto" => Self::XForwardedProto,
+            b"x-request-id" => Self::XRequestId,
+            _ => Self::Other,
+        }
+    }
+}

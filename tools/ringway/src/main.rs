@@ -1,0 +1,3 @@
+//! ringway
+
+fn main() {}
