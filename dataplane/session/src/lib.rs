@@ -1,1 +1,33 @@
-//! ringway-session
+//! One connection's life, from accept to close, as a closed set of states.
+//!
+//! In: the ring's events and the snapshot in force. Out: what the ring is asked to do. This room
+//! joins the others: `wire` reads the bytes, `tls` opens and seals them, `policy` decides,
+//! `upstream` says where to; nothing below it knows a clock, a socket or chance.
+//!
+//! Invariants: a worker shares nothing that it writes; after warm-up a request allocates nothing;
+//! what a peer can make us hold is bounded ([`limits`]); no event, in whatever order, panics; every
+//! refusal has a reason that log, counter and reply share; a request sees one snapshot only.
+
+mod accept;
+mod counters;
+mod down;
+mod encode;
+mod follow;
+mod inspect;
+mod keys;
+pub mod limits;
+mod patience;
+mod request;
+mod response;
+mod stream;
+mod tcp;
+mod transport;
+mod up;
+mod view;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use counters::{Counter, Counters};
+pub use worker::{Control, Worker, WorkerSpec};

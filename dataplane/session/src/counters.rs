@@ -1,0 +1,100 @@
+//! What a worker counts. Each worker writes its own; whoever reads adds them up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// Something that is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum Counter { $($(#[$doc])* $name,)* }
+
+        impl Counter {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name under which it is shown.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections accepted from clients.
+    DownstreamTotal => "downstream_cx_total",
+    /// Of these, closed again.
+    DownstreamClosed => "downstream_cx_destroy",
+    /// Refused because a table or a buffer was full.
+    DownstreamOverflow => "downstream_cx_overflow",
+    /// No filter chain matched.
+    NoFilterChain => "no_filter_chain_match",
+    /// TLS handshakes with clients that succeeded.
+    DownstreamTlsHandshakes => "downstream_tls_handshake",
+    /// TLS connections of clients that were refused or broken.
+    DownstreamTlsErrors => "downstream_tls_error",
+    /// Connections refused by a network policy.
+    NetworkRbacDenied => "network_rbac_denied",
+    /// Requests from clients.
+    RequestTotal => "downstream_rq_total",
+    /// Requests that could not be read.
+    RequestMalformed => "downstream_rq_malformed",
+    /// Requests refused by a policy.
+    RbacDenied => "rbac_denied",
+    /// Requests let through by a policy.
+    RbacAllowed => "rbac_allowed",
+    /// Answers that Ringway made itself.
+    LocalReply => "local_reply",
+    /// Answers with a status of 200 to 299.
+    Response2xx => "downstream_rq_2xx",
+    /// Answers with a status of 300 to 399.
+    Response3xx => "downstream_rq_3xx",
+    /// Answers with a status of 400 to 499.
+    Response4xx => "downstream_rq_4xx",
+    /// Answers with a status of 500 to 599.
+    Response5xx => "downstream_rq_5xx",
+    /// Connections made to upstreams.
+    UpstreamTotal => "upstream_cx_total",
+    /// Of these, closed again.
+    UpstreamClosed => "upstream_cx_destroy",
+    /// Connections to upstreams that could not be made.
+    UpstreamConnectFail => "upstream_cx_connect_fail",
+    /// TLS connections to upstreams that were refused or broken.
+    UpstreamTlsErrors => "upstream_tls_error",
+    /// Requests sent again.
+    UpstreamRetry => "upstream_rq_retry",
+    /// Bytes moved by the kernel alone.
+    RelayedBytes => "relayed_bytes",
+    /// Snapshots taken over.
+    Snapshots => "snapshots",
+}
+
+/// One worker's counters. Only that worker adds to them.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Counters([AtomicU64; Counter::ALL.len()]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Counters {
+    /// What stands there now.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0.get(counter as usize).map_or(0, |cell| cell.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add(&self, counter: Counter, by: u64) {
+        // One writer: a plain load and store, not a locked addition.
+        if let Some(cell) = self.0.get(counter as usize) {
+            cell.store(cell.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count(&self, counter: Counter) {
+        self.add(counter, 1);
+    }
+}

@@ -1,0 +1,348 @@
+//! A client's connection: its states and what moves it from one to the next.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::snapshot::{FilterChain, Listener, Terminal, Transport as ChainTransport};
+use policy::chain;
+use policy::facts::{ConnectionFacts, Protocols, RequestFacts};
+use policy::rbac;
+use ring::driver::{Driver, Nanos, Socket, What};
+use ring::{Buf, Key, Timer};
+
+use crate::counters::Counter;
+use crate::keys::Alarm;
+use crate::limits::HANDSHAKE_MS_MAX;
+use crate::request::HttpSide;
+use crate::tcp::TcpSide;
+use crate::transport::{Fault, Side, Transport};
+use crate::worker::Worker;
+
+/// A client's connection.
+pub(crate) struct Down {
+    pub(crate) io: Transport,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) chain: Option<Arc<FilterChain>>,
+    pub(crate) facts: Facts,
+    /// Plaintext that came and could not be used yet, in order.
+    pub(crate) held: VecDeque<Buf>,
+    pub(crate) state: DownState,
+    pub(crate) timer: Option<Timer>,
+    /// When the timer rings, while it is set for patience.
+    pub(crate) rings_at: Nanos,
+}
+
+/// What a client's connection is doing.
+pub(crate) enum DownState {
+    /// Its first bytes are being looked at.
+    Inspecting,
+    /// TLS is being agreed on.
+    Handshaking,
+    /// Bytes pass as they are.
+    Tcp(TcpSide),
+    /// Requests are read.
+    Http(Box<HttpSide>),
+}
+
+/// What is known of a connection.
+pub(crate) struct Facts {
+    /// Where the client wanted to go.
+    pub(crate) destination: SocketAddr,
+    pub(crate) source: SocketAddr,
+    pub(crate) transport: ChainTransport,
+    pub(crate) sni: String,
+    /// Application protocols that the client offers, or that the inspector found.
+    /// As a list on the wire: each name behind a byte of length.
+    pub(crate) alpn: Vec<u8>,
+}
+
+impl Facts {
+    pub(crate) fn new(destination: SocketAddr, source: SocketAddr) -> Self {
+        let (sni, alpn) = (String::new(), Vec::new());
+        Self { destination, source, transport: ChainTransport::Raw, sni, alpn }
+    }
+
+    pub(crate) fn connection(&self) -> ConnectionFacts<'_> {
+        ConnectionFacts {
+            destination: self.destination,
+            source: self.source,
+            transport: self.transport,
+            sni: &self.sni,
+            alpn: Protocols::Wire(&self.alpn),
+        }
+    }
+}
+
+impl Down {
+    pub(crate) fn new(io: Transport, listener: Arc<Listener>, facts: Facts) -> Self {
+        let (held, state) = (VecDeque::new(), DownState::Inspecting);
+        Self { io, listener, chain: None, facts, held, state, timer: None, rings_at: Nanos(0) }
+    }
+
+    /// Between two requests, with nothing begun: may be closed without loss.
+    pub(crate) fn is_idle(&self) -> bool {
+        match &self.state {
+            DownState::Http(http) => http.is_idle() && self.held.is_empty(),
+            DownState::Inspecting | DownState::Handshaking => true,
+            DownState::Tcp(_) => false,
+        }
+    }
+}
+
+impl<D: Driver> Worker<D> {
+    pub(crate) fn on_down(&mut self, key: Key, socket: Socket, what: What) {
+        let Some(down) = self.downs.get_mut(key).filter(|down| down.io.socket == socket) else {
+            return;
+        };
+        match what {
+            What::Data(bytes) => self.on_down_data(key, bytes),
+            What::Paused => {
+                down.io.paused();
+                self.rearm_down(key);
+            }
+            What::Eof => {
+                down.io.ended();
+                self.on_down_eof(key);
+            }
+            What::Sent(_) => self.on_down_sent(key),
+            What::Relayed(relayed) => self.on_relayed_up(key, relayed),
+            What::Failed(_) => self.abort_down(key),
+            What::Accepted(_) | What::Connected | What::Woken => {}
+        }
+    }
+
+    fn on_down_data(&mut self, key: Key, bytes: Buf) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let was_handshaking = down.io.is_handshaking();
+        let mut plain = std::mem::take(&mut self.plain);
+        let received =
+            down.io.receive(&mut self.io.driver, &mut self.io.scratch, bytes, &mut plain);
+        down.held.extend(plain.drain(..));
+        self.plain = plain;
+        if let Err(fault) = received {
+            return self.on_down_fault(key, &fault);
+        }
+        if was_handshaking && !down.io.is_handshaking() {
+            self.io.counters.count(Counter::DownstreamTlsHandshakes);
+            return self.begin_terminal(key);
+        }
+        let ended = down.io.is_closed_by_peer();
+        self.use_held(key);
+        if ended && let Some(down) = self.downs.get_mut(key) {
+            down.io.ended();
+            self.on_down_eof(key);
+        }
+    }
+
+    /// Does what the state allows with the bytes that are held.
+    fn use_held(&mut self, key: Key) {
+        let Some(down) = self.downs.get(key) else { return };
+        match &down.state {
+            DownState::Inspecting => self.inspect(key),
+            DownState::Handshaking => {}
+            DownState::Tcp(_) => self.pass_up(key),
+            DownState::Http(_) => self.ready.push(key),
+        }
+    }
+
+    fn on_down_eof(&mut self, key: Key) {
+        let Some(down) = self.downs.get(key) else { return };
+        match &down.state {
+            // Nothing was said that could be answered.
+            DownState::Inspecting | DownState::Handshaking => self.close_down(key),
+            DownState::Tcp(_) => self.finish_up(key),
+            DownState::Http(_) => self.on_request_eof(key),
+        }
+    }
+
+    fn on_down_sent(&mut self, key: Key) {
+        let Some(down) = self.downs.get(key) else { return };
+        if !down.io.is_clear(&self.io.driver) {
+            return;
+        }
+        let feeder = match &down.state {
+            DownState::Tcp(tcp) => tcp.up,
+            DownState::Http(http) => {
+                http.stream.and_then(|stream| self.streams.get(stream)).and_then(|s| s.up)
+            }
+            DownState::Inspecting | DownState::Handshaking => None,
+        };
+        if let Some(up) = feeder {
+            self.rearm_up(up);
+        }
+    }
+
+    /// Reads from the client again if its bytes can be used.
+    pub(crate) fn rearm_down(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let feeds = match &down.state {
+            DownState::Inspecting | DownState::Handshaking => None,
+            DownState::Tcp(tcp) => tcp.up,
+            DownState::Http(http) => {
+                http.stream.and_then(|stream| self.streams.get(stream)).and_then(|s| s.up)
+            }
+        };
+        let up = feeds.and_then(|up| self.ups.get(up));
+        let is_congested = up.is_some_and(|up| up.io.is_congested(&self.io.driver));
+        let is_waiting = !down.held.is_empty() && !matches!(down.state, DownState::Inspecting);
+        if is_congested || is_waiting {
+            return;
+        }
+        if let DownState::Tcp(_) = down.state
+            && self.relay_up(key)
+        {
+            return;
+        }
+        let Some(down) = self.downs.get_mut(key) else { return };
+        down.io.arm(&mut self.io.driver);
+    }
+
+    /// Chooses the filter chain by what is known now, and begins it.
+    pub(crate) fn choose_chain(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let Some(chain) = chain::select(&down.listener, &down.facts.connection()) else {
+            self.io.counters.count(Counter::NoFilterChain);
+            tracing::debug!(
+                listener = %down.listener.name, destination = %down.facts.destination,
+                source = %down.facts.source, "no filter chain matches, closing"
+            );
+            return self.abort_down(key);
+        };
+        let chain = Arc::clone(chain);
+        down.chain = Some(Arc::clone(&chain));
+        match &chain.tls {
+            None => self.begin_terminal(key),
+            Some(context) => match context.accept() {
+                Ok(server) => {
+                    down.io.secure(Side::Server(server));
+                    self.begin_handshake(key, chain.tls_timeout);
+                }
+                Err(error) => self.on_down_fault(key, &Fault::Tls(error)),
+            },
+        }
+    }
+
+    fn begin_handshake(&mut self, key: Key, limit: Option<Duration>) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        down.state = DownState::Handshaking;
+        let limit = limit.unwrap_or(Duration::from_millis(HANDSHAKE_MS_MAX));
+        let at = Some(self.io.driver.now().after(limit));
+        self.io.rearm(&mut down.timer, at, Alarm::Down(key));
+        // What the inspectors have looked at is the beginning of the handshake.
+        let looked_at = std::mem::take(&mut down.held);
+        for bytes in looked_at {
+            self.on_down_data(key, bytes);
+        }
+        if let Some(down) = self.downs.get_mut(key) {
+            down.io.arm(&mut self.io.driver);
+        }
+    }
+
+    /// The transport stands: judges the connection and begins the chain's last filter.
+    fn begin_terminal(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        self.io.rearm(&mut down.timer, None, Alarm::Down(key));
+        let Some(chain) = down.chain.clone() else { return self.abort_down(key) };
+        if !is_admitted(down, &chain) {
+            self.io.counters.count(Counter::NetworkRbacDenied);
+            return self.abort_down(key);
+        }
+        match &chain.terminal {
+            Terminal::Tcp(proxy) => self.begin_tcp(key, proxy),
+            Terminal::Http(manager) => {
+                down.state = DownState::Http(Box::new(HttpSide::new(
+                    Arc::clone(manager),
+                    self.view.generation(),
+                )));
+                self.begin_phase(key);
+                self.ready.push(key);
+                self.rearm_down(key);
+            }
+        }
+    }
+
+    fn on_down_fault(&mut self, key: Key, fault: &Fault) {
+        let Some(down) = self.downs.get(key) else { return };
+        match fault {
+            Fault::Tls(error) => {
+                self.io.counters.count(Counter::DownstreamTlsErrors);
+                tracing::debug!(source = %down.facts.source, code = error.code, %error, "TLS of a client");
+            }
+            Fault::Memory => self.io.counters.count(Counter::DownstreamOverflow),
+        }
+        // Not a reset: the alert that says why must arrive.
+        self.close_down(key);
+    }
+
+    pub(crate) fn on_down_alarm(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        down.timer = None;
+        match &down.state {
+            DownState::Inspecting => self.on_inspect_timeout(key),
+            DownState::Handshaking => self.abort_down(key),
+            DownState::Tcp(_) => self.on_tcp_alarm(key),
+            DownState::Http(_) => self.on_patience_alarm(key),
+        }
+    }
+
+    /// Closes once what is queued has left.
+    pub(crate) fn close_down(&mut self, key: Key) {
+        if let Some(mut down) = self.forget_down(key) {
+            down.io.close(&mut self.io.driver, &mut self.io.scratch);
+        }
+    }
+
+    /// Closes at once; the client sees a reset.
+    pub(crate) fn abort_down(&mut self, key: Key) {
+        if let Some(down) = self.forget_down(key) {
+            self.io.driver.reset(down.io.socket);
+        }
+    }
+
+    fn forget_down(&mut self, key: Key) -> Option<Down> {
+        let mut down = self.downs.remove(key)?;
+        self.io.counters.count(Counter::DownstreamClosed);
+        self.io.rearm(&mut down.timer, None, Alarm::Down(key));
+        match &mut down.state {
+            DownState::Inspecting | DownState::Handshaking => {}
+            DownState::Tcp(tcp) => {
+                if let Some(up) = tcp.up.take() {
+                    self.close_up(up);
+                }
+            }
+            DownState::Http(http) => {
+                if let Some(stream) = http.stream.take() {
+                    self.abandon(stream);
+                }
+            }
+        }
+        Some(down)
+    }
+
+    /// The deadline of a state that has one.
+    pub(crate) fn set_down_deadline(&mut self, key: Key, at: Option<Nanos>) {
+        if let Some(down) = self.downs.get_mut(key) {
+            self.io.rearm(&mut down.timer, at, Alarm::Down(key));
+        }
+    }
+}
+
+/// The network policies of the chain let the connection pass.
+fn is_admitted(down: &Down, chain: &FilterChain) -> bool {
+    let facts = RequestFacts {
+        head: None,
+        connection: &down.facts.connection(),
+        peer: down.io.peer(),
+        remote: down.facts.source.ip(),
+    };
+    let mut rules = chain.rbac.iter().filter_map(|filter| filter.rules.as_ref());
+    rules.all(|rules| {
+        let verdict = rbac::network(rules, &facts);
+        if !verdict.allowed {
+            tracing::debug!(details = %verdict.details(), source = %down.facts.source, "refused");
+        }
+        verdict.allowed
+    })
+}

@@ -1,0 +1,86 @@
+//! Listener filters: what the first bytes of a connection say.
+
+use config::snapshot::Transport;
+use ring::Key;
+use ring::driver::Driver;
+use wire::detect::{self, Detected, Http};
+
+use crate::accept::runs_on;
+use crate::down::{Down, DownState};
+use crate::limits::INSPECT_MAX;
+use crate::worker::Worker;
+
+impl<D: Driver> Worker<D> {
+    pub(crate) fn arm_inspect_timeout(&mut self, key: Key) {
+        let Some(down) = self.downs.get(key) else { return };
+        let at = down.listener.inspect_timeout.map(|limit| self.io.driver.now().after(limit));
+        self.set_down_deadline(key, at);
+    }
+
+    /// Looks at what has come so far; goes on when it is enough to choose a chain.
+    pub(crate) fn inspect(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let gathered = &mut self.io.gathered;
+        gathered.clear();
+        down.held.iter().for_each(|bytes| gathered.extend_from_slice(bytes));
+        if look(down, gathered, &mut self.io.hello) || gathered.len() >= INSPECT_MAX {
+            self.choose_chain(key);
+        } else {
+            self.rearm_down(key);
+        }
+    }
+
+    /// The client said nothing, or not enough, in time.
+    pub(crate) fn on_inspect_timeout(&mut self, key: Key) {
+        let Some(down) = self.downs.get(key) else { return };
+        debug_assert!(matches!(down.state, DownState::Inspecting));
+        if down.listener.continue_on_timeout {
+            self.choose_chain(key);
+        } else {
+            self.abort_down(key);
+        }
+    }
+}
+
+/// Fills in the facts; says whether all inspectors have had their answer.
+fn look(down: &mut Down, bytes: &[u8], scratch: &mut Vec<u8>) -> bool {
+    let port = down.facts.destination.port();
+    let runs = |rule: &Option<_>| rule.as_ref().is_some_and(|rule| runs_on(rule, port));
+    if runs(&down.listener.tls_inspector) {
+        match detect::tls(bytes, scratch) {
+            Detected::More => return false,
+            Detected::Yes(hello) => {
+                down.facts.transport = Transport::Tls;
+                down.facts.sni = hello.sni.unwrap_or_default().to_ascii_lowercase();
+                down.facts.alpn.clear();
+                hello.alpn.iter().for_each(|name| push_name(&mut down.facts.alpn, name));
+                return true;
+            }
+            Detected::No => {}
+        }
+    }
+    if runs(&down.listener.http_inspector) {
+        match detect::http(bytes) {
+            Detected::More => return false,
+            Detected::Yes(http) => push_name(&mut down.facts.alpn, name_of(http)),
+            Detected::No => {}
+        }
+    }
+    true
+}
+
+fn push_name(list: &mut Vec<u8>, name: &[u8]) {
+    if let Ok(length) = u8::try_from(name.len()) {
+        list.push(length);
+        list.extend_from_slice(name);
+    }
+}
+
+/// What Envoy's `http_inspector` calls the versions in a chain's `application_protocols`.
+fn name_of(http: Http) -> &'static [u8] {
+    match http {
+        Http::Http10 => b"http/1.0",
+        Http::Http11 => b"http/1.1",
+        Http::Http2 => b"h2c",
+    }
+}

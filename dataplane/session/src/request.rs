@@ -1,0 +1,449 @@
+//! The server side of HTTP/1.1: requests are read, judged, and sent on their way.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use config::snapshot::{HttpFilter, HttpManager, Route, RouteAction, Routes};
+use policy::facts::RequestFacts;
+use policy::headers::{self, Attempt, RequestContext};
+use policy::path;
+use policy::rbac;
+use policy::reply::Reason;
+use policy::route::{self, Found};
+use ring::driver::{Driver, Nanos};
+use ring::{Buf, Key};
+use wire::h1::{self, Body, Limits, Parsed, Refusal, ResponseTo};
+use wire::head::{Framing, Known, Version};
+
+use crate::counters::Counter;
+use crate::down::{Down, DownState};
+use crate::encode::{self, Piece};
+use crate::stream::Stream;
+use crate::transport::Receiving;
+use crate::view::{Table, Taken};
+use crate::worker::Worker;
+
+/// A client's connection that speaks HTTP/1.1.
+pub(crate) struct HttpSide {
+    manager: Arc<HttpManager>,
+    /// The generation that the filter chain was last compared with.
+    pub(crate) generation: u64,
+    /// The route table and the generation that it is of.
+    table: Option<(u64, Table)>,
+    pub(crate) phase: Phase,
+    /// A head that came in pieces, and how far its end was looked for.
+    partial: Vec<u8>,
+    searched: usize,
+    pub(crate) stream: Option<Key>,
+    /// The connection ends after the answer under way.
+    pub(crate) is_closing: bool,
+    /// How the answer's body is framed, once its head has been sent.
+    pub(crate) answered: Option<Framing>,
+    /// The client speaks HTTP/1.0.
+    pub(crate) is_http_10: bool,
+    /// When the present phase began.
+    pub(crate) phase_since: Nanos,
+}
+
+/// What is read next from the client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
+    /// A request's head.
+    Head,
+    /// Its body.
+    Body(Body),
+    /// Nothing: its answer is under way.
+    Waiting,
+    /// Bytes of an upgraded connection.
+    Tunnel,
+}
+
+/// What becomes of a request.
+enum Decision {
+    /// It goes to this route's cluster.
+    Forward(Taken),
+    /// The route answers by itself.
+    Direct(Taken),
+    /// It is refused.
+    Refuse(Reason),
+}
+
+impl HttpSide {
+    pub(crate) fn new(manager: Arc<HttpManager>, generation: u64) -> Self {
+        Self {
+            manager,
+            generation,
+            table: None,
+            phase: Phase::Head,
+            partial: Vec::new(),
+            searched: 0,
+            stream: None,
+            is_closing: false,
+            answered: None,
+            is_http_10: false,
+            phase_since: Nanos(0),
+        }
+    }
+
+    pub(crate) fn manager(&self) -> &Arc<HttpManager> {
+        &self.manager
+    }
+
+    /// Serves from here on as this manager says.
+    pub(crate) fn replace_manager(&mut self, manager: Arc<HttpManager>) {
+        (self.manager, self.table) = (manager, None);
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Head) && self.stream.is_none() && self.partial.is_empty()
+    }
+
+    pub(crate) fn has_partial_head(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered.is_some()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            head_bytes_max: self.manager.max_head_kib as usize * 1024,
+            fields_max: self.manager.max_fields as usize,
+            accept_http_10: self.manager.accept_http_10,
+            ..Limits::default()
+        }
+    }
+}
+
+impl Down {
+    pub(crate) fn http(&self) -> Option<&HttpSide> {
+        match &self.state {
+            DownState::Http(http) => Some(http),
+            _ => None,
+        }
+    }
+
+    /// The client has finished and nothing of it is left to be done.
+    fn is_exhausted(&self) -> bool {
+        let ended = self.io.receiving() == Receiving::Ended && self.held.is_empty();
+        ended && self.http().is_some_and(|http| http.stream.is_none())
+    }
+
+    pub(crate) fn http_mut(&mut self) -> Option<&mut HttpSide> {
+        match &mut self.state {
+            DownState::Http(http) => Some(http),
+            _ => None,
+        }
+    }
+}
+
+impl<D: Driver> Worker<D> {
+    /// Uses what a client's connection holds, as far as it can be used now.
+    pub(crate) fn serve(&mut self, key: Key) {
+        loop {
+            let Some(phase) = self.downs.get(key).and_then(Down::http).map(|http| http.phase)
+            else {
+                return;
+            };
+            let goes_on = match phase {
+                Phase::Head => self.read_head(key),
+                Phase::Body(body) => self.read_body(key, body),
+                Phase::Waiting => false,
+                Phase::Tunnel => self.read_tunnel(key),
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        match self.downs.get(key) {
+            Some(down) if down.is_exhausted() => self.close_down(key),
+            _ => self.rearm_down(key),
+        }
+    }
+
+    /// Reads a request's head; true if there is more to do.
+    fn read_head(&mut self, key: Key) -> bool {
+        let Some(down) = self.downs.get_mut(key) else { return false };
+        let Down { held, state: DownState::Http(http), .. } = down else { return false };
+        let Some(front) = held.front_mut() else { return false };
+        let limits = http.limits();
+        let gathered = !http.partial.is_empty();
+        let parsed = if http.partial.is_empty() {
+            h1::parse_request(front, &limits, &mut self.io.head)
+        } else {
+            http.partial.extend_from_slice(front);
+            match h1::find_end(&http.partial, http.searched) {
+                None if http.partial.len() <= limits.head_bytes_max => Ok(Parsed::Partial),
+                _ => h1::parse_request(&http.partial, &limits, &mut self.io.head),
+            }
+        };
+        match parsed {
+            Ok(Parsed::Complete { consumed }) => {
+                let before = http.partial.len().saturating_sub(front.len());
+                front.advance(if gathered { consumed.saturating_sub(before) } else { consumed });
+                if front.is_empty() {
+                    held.pop_front();
+                }
+                http.partial.clear();
+                http.searched = 0;
+                self.start_request(key);
+                true
+            }
+            Ok(Parsed::Partial) => {
+                if http.partial.is_empty() {
+                    http.partial.extend_from_slice(front);
+                }
+                http.searched = http.partial.len();
+                held.pop_front();
+                if !gathered {
+                    self.begin_phase(key);
+                }
+                true
+            }
+            Err(refusal) => {
+                self.refuse_malformed(key, refusal);
+                false
+            }
+        }
+    }
+
+    /// Passes on what has come of a request's body; true if there is more to do.
+    fn read_body(&mut self, key: Key, mut body: Body) -> bool {
+        let Some(down) = self.downs.get_mut(key) else { return false };
+        let Down { held, state: DownState::Http(http), .. } = down else { return false };
+        let Some(stream) = http.stream else { return false };
+        if self.streams.get(stream).is_some_and(Stream::is_full) {
+            return false;
+        }
+        let Some(mut bytes) = held.pop_front() else { return false };
+        let step = match body.step(&bytes) {
+            Ok(step) => step,
+            Err(refusal) => {
+                self.refuse_malformed(key, refusal);
+                return false;
+            }
+        };
+        bytes.advance(step.skip);
+        let data = bytes.split_to(step.data);
+        if !bytes.is_empty() {
+            held.push_front(bytes);
+        }
+        http.phase = if step.done { Phase::Waiting } else { Phase::Body(body) };
+        if !data.is_empty() {
+            self.send_body(stream, Piece::Data(data));
+        }
+        if step.done {
+            self.send_body(stream, Piece::End);
+            self.on_request_done(stream);
+        }
+        step.done || step.skip + step.data > 0
+    }
+
+    /// A whole head has been read: it stands in `io.head`.
+    fn start_request(&mut self, key: Key) {
+        self.io.counters.count(Counter::RequestTotal);
+        self.follow_configuration(key);
+        let now = self.io.driver.now();
+        let head = &mut self.io.head;
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let Some(http) = down.http_mut() else { return };
+        if head.upgrade.is_some_and(|asked| !allows_upgrade(&http.manager, head.get(asked))) {
+            head.upgrade = None;
+            http.phase = Phase::Waiting;
+            return self.reply(key, Reason::UpgradeRefused);
+        }
+        http.is_http_10 = head.version == Version::Http10;
+        http.is_closing |= !head.keep_alive || self.draining;
+        http.answered = None;
+        let framing = head.framing;
+        http.phase = match framing {
+            Framing::None => Phase::Waiting,
+            framing => Phase::Body(Body::new(framing)),
+        };
+        let stream = Stream::new(key, ResponseTo::of(head), framing, now);
+        let Some(stream) = self.streams.insert(stream) else {
+            return self.reply(key, Reason::UpstreamOverflow);
+        };
+        http.stream = Some(stream);
+        self.begin_phase(key);
+        match self.decide(key) {
+            Decision::Forward(taken) => self.forward(key, stream, taken),
+            Decision::Direct(taken) => self.reply_direct(key, &taken),
+            Decision::Refuse(reason) => self.reply(key, reason),
+        }
+    }
+
+    /// The policies and the route for the request in `io.head`, which takes its final form here.
+    fn decide(&mut self, key: Key) -> Decision {
+        let Some(table) = self.table(key) else {
+            return Decision::Refuse(Reason::RouteNotFound);
+        };
+        let request_id = self.io.random.uuid();
+        let random = self.io.random.next();
+        let Some(down) = self.downs.get(key) else {
+            return Decision::Refuse(Reason::RouteNotFound);
+        };
+        let Some(http) = down.http() else { return Decision::Refuse(Reason::RouteNotFound) };
+        let (head, manager) = (&mut self.io.head, &*http.manager);
+        if let Err(refused) = path::normalize(head, manager) {
+            return Decision::Refuse(refused.reason());
+        }
+        let context = RequestContext {
+            manager,
+            source: down.facts.source,
+            local: down.facts.destination.ip(),
+            peer: down.io.peer(),
+            peer_hash: "",
+            local_uri: "",
+            request_id: &request_id,
+        };
+        let remote = headers::request(head, &context);
+        let facts = RequestFacts {
+            head: Some(head),
+            connection: &down.facts.connection(),
+            peer: down.io.peer(),
+            remote,
+        };
+        if !is_allowed(manager, &facts, &self.io.counters) {
+            return Decision::Refuse(Reason::RbacDenied);
+        }
+        match route::find(&table, head, random) {
+            Err(_) => Decision::Refuse(Reason::RouteNotFound),
+            Ok(Found { route, at: (host, index), .. }) => {
+                let is_direct = matches!(route.action, RouteAction::Direct { .. });
+                let taken = Taken { table: Rc::clone(&table), host, route: index };
+                if is_direct { Decision::Direct(taken) } else { Decision::Forward(taken) }
+            }
+        }
+    }
+
+    /// Sends the request in `io.head` on its way along this route.
+    fn forward(&mut self, key: Key, stream: Key, taken: Taken) {
+        let random = self.io.random.next();
+        let Some((host, route)) = found(&taken) else {
+            return self.reply(key, Reason::RouteNotFound);
+        };
+        let RouteAction::Forward(forward) = &route.action else {
+            return self.reply(key, Reason::RouteNotFound);
+        };
+        let Some(weighted) = route::pick(forward, random) else {
+            return self.reply(key, Reason::ClusterNotFound);
+        };
+        if self.view.snapshot.cluster(weighted.cluster).is_none() {
+            let status = forward.cluster_not_found;
+            return self.reply_status(key, Reason::ClusterNotFound, Some(status));
+        }
+        let Some(http) = self.downs.get(key).and_then(Down::http) else { return };
+        let manager = &*http.manager;
+        let expects = self.io.head.value(Known::Expect).is_some();
+        let continues = expects && !manager.proxy_100_continue;
+        let found = Found { host, route, at: (taken.host, taken.route) };
+        let timeout = forward.timeout;
+        let table = &**taken.table;
+        let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout };
+        headers::forward(&mut self.io.head, &attempt);
+        if continues {
+            self.io.head.remove_known(Known::Expect);
+        }
+        let Some(entry) = self.streams.get_mut(stream) else { return };
+        let framing = entry.request_framing;
+        let Some(encoded) = encode::request(self.io.driver.pool(), &self.io.head, framing) else {
+            return self.reply(key, Reason::UpstreamOverflow);
+        };
+        entry.request_head = encoded;
+        entry.cluster = weighted.cluster;
+        entry.follow(forward, manager.stream_idle_timeout);
+        let is_done = entry.is_request_done;
+        entry.taken = Some(taken);
+        if continues {
+            self.send_continue(key);
+        }
+        self.send_request(stream);
+        if is_done {
+            self.on_request_done(stream);
+        }
+    }
+
+    fn send_continue(&mut self, key: Key) {
+        if let Some(down) = self.downs.get_mut(key) {
+            let interim = Buf::from_static(b"HTTP/1.1 100 Continue\r\n\r\n");
+            // Without memory for it the client sends its body after a while by itself.
+            let _ = down.io.send(&mut self.io.driver, interim);
+        }
+    }
+
+    /// The route table in force for this connection's manager.
+    fn table(&mut self, key: Key) -> Option<Table> {
+        let generation = self.view.generation();
+        let http = self.downs.get_mut(key)?.http_mut()?;
+        if let Some((of, table)) = &http.table
+            && *of == generation
+        {
+            return Some(Rc::clone(table));
+        }
+        let table = match &http.manager.routes {
+            Routes::Named(name) => Rc::clone(self.view.table(name)?),
+            Routes::Inline(table) => match &http.table {
+                Some((_, own)) => Rc::clone(own),
+                None => Rc::new(Arc::clone(table)),
+            },
+        };
+        http.table = Some((generation, Rc::clone(&table)));
+        Some(table)
+    }
+
+    /// What cannot be read is answered with the codec's status, and the connection ends.
+    fn refuse_malformed(&mut self, key: Key, refusal: Refusal) {
+        self.io.counters.count(Counter::RequestMalformed);
+        tracing::debug!(code = refusal.code, details = refusal.details, "malformed request");
+        let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
+        http.is_closing = true;
+        if http.has_answered() {
+            return self.abort_down(key);
+        }
+        self.reply_status(key, Reason::DownstreamProtocolError, Some(refusal.status));
+    }
+
+    /// The client has closed its side.
+    pub(crate) fn on_request_eof(&mut self, key: Key) {
+        let Some(down) = self.downs.get(key) else { return };
+        let Some(http) = down.http() else { return };
+        match http.phase {
+            // What is held comes first; `serve` ends the connection behind it.
+            _ if !down.held.is_empty() => self.ready.push(key),
+            // A client that shuts down its side behind its last request still reads the answer.
+            Phase::Waiting if http.stream.is_some() => {}
+            Phase::Tunnel => self.end_tunnel(key),
+            Phase::Head | Phase::Waiting => self.close_down(key),
+            Phase::Body(_) => self.abort_down(key),
+        }
+    }
+}
+
+fn found(taken: &Taken) -> Option<(&Arc<config::snapshot::VirtualHost>, &Arc<Route>)> {
+    let host = taken.table.hosts.get(taken.host)?;
+    Some((host, host.routes.get(taken.route)?))
+}
+
+fn allows_upgrade(manager: &HttpManager, asked: &[u8]) -> bool {
+    manager.upgrades.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(asked))
+}
+
+fn is_allowed(
+    manager: &HttpManager,
+    facts: &RequestFacts<'_>,
+    counters: &crate::counters::Counters,
+) -> bool {
+    for HttpFilter::Rbac(filter) in &manager.filters {
+        let Some(rules) = &filter.rules else { continue };
+        let verdict = rbac::http(rules, facts);
+        if !verdict.allowed {
+            counters.count(Counter::RbacDenied);
+            tracing::debug!(details = %verdict.details(), source = %facts.connection.source, "refused");
+            return false;
+        }
+        counters.count(Counter::RbacAllowed);
+    }
+    true
+}

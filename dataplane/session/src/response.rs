@@ -1,0 +1,440 @@
+//! The client side of HTTP/1.1, and answers on their way down, our own among them.
+
+use std::time::Duration;
+
+use config::snapshot::RouteAction;
+use policy::headers::{self, Attempt};
+use policy::reply::Reason;
+use policy::route::Found;
+use ring::driver::Driver;
+use ring::{Buf, Key};
+use wire::h1::{self, Body, Limits, Parsed, Refusal};
+use wire::head::Framing;
+
+use crate::counters::Counter;
+use crate::down::Down;
+use crate::encode::{self, Piece};
+use crate::request::Phase;
+use crate::up::UpState;
+use crate::view::Taken;
+use crate::worker::Worker;
+
+/// What an upstream connection knows of the response that it carries.
+pub(crate) struct Client {
+    pub(crate) stream: Key,
+    phase: Reading,
+    /// A head that came in pieces, and how far its end was looked for.
+    partial: Vec<u8>,
+    searched: usize,
+    /// The connection may be used again, as far as the response's head says.
+    keep_alive: bool,
+    /// A byte of a response has come: the request was certainly received.
+    has_begun: bool,
+}
+
+/// What is read next from the upstream.
+#[derive(Clone, Copy, Debug)]
+enum Reading {
+    Head,
+    Body(Body),
+    Tunnel,
+}
+
+impl Client {
+    pub(crate) fn new(stream: Key) -> Self {
+        let (phase, partial) = (Reading::Head, Vec::new());
+        Self { stream, phase, partial, searched: 0, keep_alive: false, has_begun: false }
+    }
+}
+
+impl<D: Driver> Worker<D> {
+    /// Bytes from an upstream that serves a request.
+    pub(crate) fn on_response_bytes(&mut self, key: Key, mut bytes: Buf) {
+        let now = self.io.driver.now();
+        while !bytes.is_empty() {
+            let Some(up) = self.ups.get_mut(key) else { return };
+            let UpState::Http(client) = &mut up.state else {
+                // The response is over and this is none of it.
+                return self.discard(key);
+            };
+            client.has_begun = true;
+            if let Some(stream) = self.streams.get_mut(client.stream) {
+                stream.active_at = now;
+            }
+            let read = match client.phase {
+                Reading::Head => self.read_response_head(key, &mut bytes),
+                Reading::Body(body) => self.read_response_body(key, body, &mut bytes),
+                Reading::Tunnel => {
+                    let (down, piece) = (self.down_of(key), std::mem::take(&mut bytes));
+                    down.map_or(Ok(()), |down| {
+                        self.send_down(down, Piece::Data(piece));
+                        Ok(())
+                    })
+                }
+            };
+            if let Err(refusal) = read {
+                tracing::debug!(code = refusal.code, "malformed response");
+                return self.on_malformed_response(key);
+            }
+        }
+        self.rearm_up(key);
+    }
+
+    fn read_response_head(&mut self, key: Key, bytes: &mut Buf) -> Result<(), Refusal> {
+        let Some(up) = self.ups.get_mut(key) else { return Ok(()) };
+        let UpState::Http(client) = &mut up.state else { return Ok(()) };
+        let Some(to) = self.streams.get(client.stream).map(|stream| stream.to) else {
+            self.discard(key);
+            return Ok(());
+        };
+        let limits = Limits::default();
+        let gathered = !client.partial.is_empty();
+        let before = client.partial.len();
+        let parsed = if gathered {
+            client.partial.extend_from_slice(bytes);
+            match h1::find_end(&client.partial, client.searched) {
+                None if client.partial.len() <= limits.head_bytes_max => Ok(Parsed::Partial),
+                _ => h1::parse_response(&client.partial, to, &limits, &mut self.io.head),
+            }
+        } else {
+            h1::parse_response(bytes, to, &limits, &mut self.io.head)
+        };
+        match parsed? {
+            Parsed::Partial => {
+                if !gathered {
+                    client.partial.extend_from_slice(bytes);
+                }
+                client.searched = client.partial.len();
+                *bytes = Buf::empty();
+            }
+            Parsed::Complete { consumed } => {
+                bytes.advance(consumed.saturating_sub(before));
+                client.partial.clear();
+                client.searched = 0;
+                self.on_response_head(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_response_body(
+        &mut self,
+        key: Key,
+        mut body: Body,
+        bytes: &mut Buf,
+    ) -> Result<(), Refusal> {
+        let step = body.step(bytes)?;
+        bytes.advance(step.skip);
+        let data = bytes.split_to(step.data);
+        if step.skip + step.data == 0 && !step.done {
+            *bytes = Buf::empty();
+        }
+        if let Some(up) = self.ups.get_mut(key)
+            && let UpState::Http(client) = &mut up.state
+        {
+            client.phase = Reading::Body(body);
+        }
+        let Some(down) = self.down_of(key) else {
+            self.discard(key);
+            return Ok(());
+        };
+        if !data.is_empty() {
+            self.send_down(down, Piece::Data(data));
+        }
+        if step.done {
+            self.on_response_done(key, bytes.is_empty());
+        }
+        Ok(())
+    }
+
+    /// A whole response head has been read: it stands in `io.head`.
+    fn on_response_head(&mut self, key: Key) {
+        let status = self.io.head.status;
+        let Some(stream) = self.stream_of(key) else { return self.discard(key) };
+        if (100..200).contains(&status) && status != 101 {
+            return self.on_interim(stream, status);
+        }
+        if self.retries_status(stream, status) {
+            return self.try_again(stream);
+        }
+        let Some(down) = self.streams.get(stream).map(|stream| stream.down) else { return };
+        if let Some(up) = self.ups.get_mut(key)
+            && let UpState::Http(client) = &mut up.state
+        {
+            client.keep_alive = self.io.head.keep_alive;
+            client.phase = match (status, self.io.head.framing) {
+                (101, _) => Reading::Tunnel,
+                (_, framing) => Reading::Body(Body::new(framing)),
+            };
+        }
+        let framing = self.io.head.framing;
+        self.return_head(stream);
+        self.send_head(down);
+        match (status, framing) {
+            (101, _) => self.begin_tunnel(down),
+            (_, Framing::None | Framing::Length(0)) => self.on_response_done(key, true),
+            _ => {}
+        }
+    }
+
+    /// An interim response: 100 passes if the manager lets it, all others are dropped (as Envoy).
+    fn on_interim(&mut self, stream: Key, status: u16) {
+        let Some(down) = self.streams.get(stream).map(|stream| stream.down) else { return };
+        let Some(http) = self.downs.get(down).and_then(Down::http) else { return };
+        if status != 100 || !http.manager().proxy_100_continue || http.is_http_10 {
+            return;
+        }
+        let head = encode::response(self.io.driver.pool(), &self.io.head, Framing::None);
+        if let (Some(down), Some(head)) = (self.downs.get_mut(down), head) {
+            // Without memory for it the client sends its body after a while by itself.
+            let _ = down.io.send(&mut self.io.driver, head);
+        }
+    }
+
+    fn retries_status(&mut self, stream: Key, status: u16) -> bool {
+        let Some(stream) = self.streams.get_mut(stream) else { return false };
+        let covers = |ranges: &[(u16, u16)]| ranges.iter().any(|&(a, b)| (a..=b).contains(&status));
+        let asked = stream.forward().and_then(|forward| forward.retry.as_ref());
+        asked.is_some_and(|retry| covers(&retry.on_status)) && stream.takes_retry()
+    }
+
+    /// The route's changes to the response in `io.head`.
+    fn return_head(&mut self, key: Key) {
+        let now = self.io.driver.now();
+        let Some(stream) = self.streams.get(key) else { return };
+        let Some(manager) = self.downs.get(stream.down).and_then(Down::http).map(|h| h.manager())
+        else {
+            return;
+        };
+        let Some(taken) = &stream.taken else { return };
+        let Some(host) = taken.table.hosts.get(taken.host) else { return };
+        let Some(route) = host.routes.get(taken.route) else { return };
+        let found = Found { host, route, at: (taken.host, taken.route) };
+        let (table, attempt) = (&**taken.table, stream.attempts);
+        let attempt = Attempt { manager, table, found: &found, attempt, timeout: None };
+        let passed = Duration::from_nanos(now.0.saturating_sub(stream.sent_at.0));
+        headers::returned(&mut self.io.head, &attempt, passed);
+    }
+
+    /// Sends the response head in `io.head` to the client.
+    fn send_head(&mut self, key: Key) {
+        let date = self.io.date.at(self.io.driver.now());
+        let head = &mut self.io.head;
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let Some(http) = down.http_mut() else { return };
+        headers::response(head, http.manager(), date);
+        self.io.counters.count(class_of(head.status));
+        let framing = match head.framing {
+            Framing::UntilClose if head.status == 101 => Framing::None,
+            Framing::UntilClose | Framing::Chunked if http.is_http_10 => {
+                http.is_closing = true;
+                Framing::UntilClose
+            }
+            Framing::UntilClose => Framing::Chunked,
+            framing => framing,
+        };
+        if http.is_closing && head.status != 101 {
+            head.set(b"connection", b"close");
+        } else if http.is_http_10 {
+            head.set(b"connection", b"keep-alive");
+        }
+        http.answered = Some(framing);
+        let sent = encode::response(self.io.driver.pool(), head, framing)
+            .ok_or(())
+            .and_then(|head| down.io.send(&mut self.io.driver, head).map_err(|_| ()));
+        if sent.is_err() {
+            self.io.counters.count(Counter::DownstreamOverflow);
+            self.abort_down(key);
+        }
+    }
+
+    /// Bytes of the response's body to the client.
+    pub(crate) fn send_down(&mut self, key: Key, piece: Piece) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let Some(framing) = down.http().and_then(|http| http.answered) else { return };
+        if encode::send(&mut down.io, &mut self.io.driver, framing, piece).is_err() {
+            self.abort_down(key);
+        }
+    }
+
+    /// The response is complete; `clean`: nothing came behind it.
+    fn on_response_done(&mut self, key: Key, clean: bool) {
+        let Some(up) = self.ups.get(key) else { return };
+        let UpState::Http(client) = &up.state else { return };
+        let (stream, keep_alive) = (client.stream, client.keep_alive);
+        let Some(request) = self.streams.get_mut(stream) else { return self.discard(key) };
+        request.up = None;
+        let (down, is_request_done) = (request.down, request.is_request_done);
+        self.release(key, keep_alive && clean && is_request_done);
+        self.end_exchange(down);
+    }
+
+    /// The answer has been sent: the connection goes on with the next request, or ends.
+    fn end_exchange(&mut self, key: Key) {
+        self.send_down(key, Piece::End);
+        let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
+        let stream = http.stream.take();
+        http.answered = None;
+        // A request that is answered before it has come whole cannot be told from the next one.
+        let ends = http.is_closing || !matches!(http.phase, Phase::Waiting | Phase::Tunnel);
+        if let Some(stream) = stream {
+            self.abandon(stream);
+        }
+        if ends {
+            return self.close_down(key);
+        }
+        if let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) {
+            http.phase = Phase::Head;
+        }
+        self.begin_phase(key);
+        self.ready.push(key);
+    }
+
+    /// The upstream's connection has ended while it served a request.
+    pub(crate) fn on_response_broken(&mut self, key: Key, by_eof: bool) {
+        let Some(up) = self.ups.get_mut(key) else { return };
+        let is_reused = up.is_reused();
+        let UpState::Http(client) = &mut up.state else { return self.discard(key) };
+        let (stream, has_begun) = (client.stream, client.has_begun);
+        let ends_properly = match &mut client.phase {
+            Reading::Body(body) => by_eof && body.eof().is_ok(),
+            Reading::Tunnel => true,
+            Reading::Head => false,
+        };
+        if ends_properly {
+            client.keep_alive = false;
+            return self.on_response_done(key, true);
+        }
+        self.unbind(key);
+        self.discard(key);
+        let Some(request) = self.streams.get_mut(stream) else { return };
+        request.up = None;
+        let untouched = !has_begun && !request.is_spent && request.is_request_done;
+        if is_reused && untouched && request.takes_stale_retry() {
+            // The upstream had closed the idle connection just when the request was sent.
+            self.try_again(stream);
+        } else {
+            let reason = Reason::ConnectionTermination;
+            self.on_attempt_failed(stream, reason, |retry| retry.on_reset && !has_begun);
+        }
+    }
+
+    fn on_malformed_response(&mut self, key: Key) {
+        let stream = self.stream_of(key);
+        self.unbind(key);
+        self.discard(key);
+        if let Some(stream) = stream {
+            if let Some(request) = self.streams.get_mut(stream) {
+                request.up = None;
+            }
+            self.fail(stream, Reason::UpstreamProtocolError);
+        }
+    }
+
+    /// Both sides have agreed to speak something else.
+    fn begin_tunnel(&mut self, key: Key) {
+        if let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) {
+            http.phase = Phase::Tunnel;
+            http.is_closing = true;
+            if let Some(stream) = http.stream.and_then(|stream| self.streams.get_mut(stream)) {
+                // What follows from the client is not a body any more, and is not framed.
+                stream.request_framing = Framing::UntilClose;
+            }
+        }
+        self.ready.push(key);
+    }
+
+    /// The client has ended an upgraded connection: what it said last still goes up.
+    pub(crate) fn end_tunnel(&mut self, key: Key) {
+        let stream = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream);
+        let up = stream.and_then(|s| self.streams.get_mut(s)).and_then(|s| s.up.take());
+        if let Some(up) = up {
+            self.close_up(up);
+        }
+        self.close_down(key);
+    }
+
+    /// The client's bytes of an upgraded connection; true if there is more to do.
+    pub(crate) fn read_tunnel(&mut self, key: Key) -> bool {
+        let Some(down) = self.downs.get_mut(key) else { return false };
+        let Some(stream) = down.http().and_then(|http| http.stream) else { return false };
+        let Some(bytes) = down.held.pop_front() else { return false };
+        self.send_body(stream, Piece::Data(bytes));
+        true
+    }
+
+    /// An answer of our own.
+    pub(crate) fn reply(&mut self, key: Key, reason: Reason) {
+        self.reply_status(key, reason, None);
+    }
+
+    /// An answer of our own, with another status than the reason's.
+    pub(crate) fn reply_status(&mut self, key: Key, reason: Reason, status: Option<u16>) {
+        let reply = reason.reply();
+        self.io.counters.count(Counter::LocalReply);
+        tracing::debug!(code = reason.code(), flag = reply.flag, "local reply");
+        let status = status.unwrap_or(reply.status);
+        let body = Some(Buf::from_static(reply.body.as_bytes()));
+        self.send_local(key, status, reply.body.as_bytes(), body.into_iter().collect());
+    }
+
+    /// The route's own answer.
+    pub(crate) fn reply_direct(&mut self, key: Key, taken: &Taken) {
+        let Some(RouteAction::Direct { status, body }) = taken.route().map(|route| &route.action)
+        else {
+            return self.reply(key, Reason::RouteNotFound);
+        };
+        self.io.counters.count(Counter::LocalReply);
+        let mut pieces = Vec::new();
+        if encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err() {
+            return self.abort_down(key);
+        }
+        if let Some(stream) = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream)
+            && let Some(stream) = self.streams.get_mut(stream)
+        {
+            stream.taken = Some(taken.clone());
+        }
+        self.send_local(key, *status, body, pieces);
+    }
+
+    fn send_local(&mut self, key: Key, status: u16, body: &[u8], pieces: Vec<Buf>) {
+        let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
+        let stream = http.stream;
+        http.is_closing |= !matches!(http.phase, Phase::Waiting);
+        let is_head = stream.and_then(|s| self.streams.get(s)).is_some_and(|s| s.to.head);
+        self.io.head.clear();
+        headers::local(&mut self.io.head, status, body);
+        if is_head {
+            self.io.head.set(b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
+            self.io.head.framing = Framing::None;
+        }
+        if let Some(stream) = stream {
+            self.return_head(stream);
+        }
+        self.send_head(key);
+        if !is_head {
+            pieces.into_iter().for_each(|piece| self.send_down(key, Piece::Data(piece)));
+        }
+        self.end_exchange(key);
+    }
+
+    fn stream_of(&self, key: Key) -> Option<Key> {
+        match &self.ups.get(key)?.state {
+            UpState::Http(client) => Some(client.stream),
+            _ => None,
+        }
+    }
+
+    fn down_of(&self, key: Key) -> Option<Key> {
+        Some(self.streams.get(self.stream_of(key)?)?.down)
+    }
+}
+
+fn class_of(status: u16) -> Counter {
+    match status {
+        0..300 => Counter::Response2xx,
+        300..400 => Counter::Response3xx,
+        400..500 => Counter::Response4xx,
+        _ => Counter::Response5xx,
+    }
+}

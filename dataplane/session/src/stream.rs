@@ -1,0 +1,399 @@
+//! A request and its response, whatever codec either side speaks.
+//!
+//! A stream joins a client's connection and an upstream's. The codecs know only bytes of their own
+//! connection; what belongs to the exchange as a whole (route, attempts, deadline) stands here.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use config::snapshot::{ClusterId, Forward, Retry, RouteAction};
+use policy::headers::{self, Attempt};
+use policy::reply::Reason;
+use policy::route::Found;
+use ring::driver::{Driver, Nanos};
+use ring::{Buf, Key, Timer};
+use upstream::{Lease, NoHost, Pick, Request};
+use wire::h1::{self, Parsed, ResponseTo};
+use wire::head::Framing;
+
+use crate::counters::Counter;
+use crate::down::Down;
+use crate::encode::{self, Piece};
+use crate::keys::{Alarm, NOBODY};
+use crate::limits::BODY_WAITING_MAX;
+use crate::response::Client;
+use crate::up::{For, UpState, reason_of};
+use crate::view::Taken;
+use crate::worker::Worker;
+
+/// A request under way.
+pub(crate) struct Stream {
+    /// The client's connection.
+    pub(crate) down: Key,
+    /// The upstream's connection, while there is one that is ours alone.
+    pub(crate) up: Option<Key>,
+    /// What must be known of the request to read and write its response.
+    pub(crate) to: ResponseTo,
+    /// The route, once it is found.
+    pub(crate) taken: Option<Taken>,
+    pub(crate) cluster: ClusterId,
+    /// The request's head as it goes up; kept for another attempt.
+    pub(crate) request_head: Buf,
+    pub(crate) request_framing: Framing,
+    /// The host of this attempt, and its place in the balancer's count.
+    pick: Option<Pick>,
+    counted: Option<Request>,
+    /// It waits for a connection to that host to come free.
+    is_queued: bool,
+    /// The client has sent its last byte.
+    pub(crate) is_request_done: bool,
+    /// Body bytes have been passed up: another attempt could not send them again.
+    pub(crate) is_spent: bool,
+    /// Body bytes that wait for the upstream connection.
+    waiting: VecDeque<Buf>,
+    waiting_bytes: usize,
+    pub(crate) attempts: u32,
+    retries_left: u32,
+    has_met_stale: bool,
+    /// When the last attempt was sent.
+    pub(crate) sent_at: Nanos,
+    /// When anything last moved.
+    pub(crate) active_at: Nanos,
+    pub(crate) timer: Option<Timer>,
+    deadline: Option<Nanos>,
+    try_deadline: Option<Nanos>,
+    idle_limit: Option<Duration>,
+}
+
+impl Stream {
+    pub(crate) fn new(down: Key, to: ResponseTo, framing: Framing, now: Nanos) -> Self {
+        Self {
+            down,
+            up: None,
+            to,
+            taken: None,
+            cluster: ClusterId(u32::MAX),
+            request_head: Buf::empty(),
+            request_framing: framing,
+            pick: None,
+            counted: None,
+            is_queued: false,
+            is_request_done: framing == Framing::None,
+            is_spent: false,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            attempts: 0,
+            retries_left: 0,
+            has_met_stale: false,
+            sent_at: now,
+            active_at: now,
+            timer: None,
+            deadline: None,
+            try_deadline: None,
+            idle_limit: None,
+        }
+    }
+
+    /// Takes what the route says about time and attempts.
+    pub(crate) fn follow(&mut self, forward: &Forward, idle_limit: Option<Duration>) {
+        self.retries_left = forward.retry.as_ref().map_or(0, |retry| retry.retries);
+        self.idle_limit = forward.idle_timeout.unwrap_or(idle_limit);
+    }
+
+    pub(crate) fn forward(&self) -> Option<&Forward> {
+        match &self.taken.as_ref()?.route()?.action {
+            RouteAction::Forward(forward) => Some(forward),
+            RouteAction::Direct { .. } => None,
+        }
+    }
+
+    fn retry(&self) -> Option<&Retry> {
+        self.forward()?.retry.as_ref()
+    }
+
+    /// No more body is taken for now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting_bytes >= BODY_WAITING_MAX
+    }
+
+    /// Takes one of the retries that the route allows, if the request can be sent again.
+    pub(crate) fn takes_retry(&mut self) -> bool {
+        let may = self.retries_left > 0 && !self.is_spent;
+        self.retries_left -= u32::from(may);
+        may
+    }
+
+    /// Takes the one retry that a stale pooled connection is worth.
+    pub(crate) fn takes_stale_retry(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_met_stale, true)
+    }
+
+    fn next_alarm(&self) -> Option<Nanos> {
+        let idle = self.idle_limit.map(|limit| self.active_at.after(limit));
+        [self.deadline, self.try_deadline, idle].into_iter().flatten().min()
+    }
+}
+
+impl<D: Driver> Worker<D> {
+    /// Sends the request to a host of its cluster: over a connection that waits there, or a new
+    /// one.
+    pub(crate) fn send_request(&mut self, key: Key) {
+        let now = self.io.driver.now();
+        let random = self.io.random.next();
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(down) = self.downs.get(stream.down) else { return };
+        stream.attempts += 1;
+        let wanted = Some(down.facts.destination);
+        let pick = match self.clusters.pick(stream.cluster, wanted, random) {
+            Ok(pick) => pick,
+            Err(none) => return self.fail(key, reason_of(none)),
+        };
+        stream.pick = Some(pick);
+        stream.counted = match self.clusters.begin(pick.host) {
+            Ok(request) => Some(request),
+            Err(none) => return self.fail(key, reason_of(none)),
+        };
+        if let Some(limit) = stream.retry().and_then(|retry| retry.per_try_timeout) {
+            stream.try_deadline = Some(now.after(limit));
+        }
+        if let Some(up) = self.idle_up(&pick) {
+            return self.attach(key, up);
+        }
+        match self.clusters.open(pick.host) {
+            Ok(lease) => self.connect_granted(key, lease),
+            Err(NoHost::Overflow) => self.queue(key, &pick),
+            Err(none) => self.fail(key, reason_of(none)),
+        }
+    }
+
+    /// Connects for a request that has the right to a connection.
+    pub(crate) fn connect_granted(&mut self, key: Key, lease: Lease) {
+        let Some(pick) = self.streams.get_mut(key).and_then(|stream| {
+            stream.is_queued = false;
+            stream.pick
+        }) else {
+            // The client has gone in the meantime.
+            return self.give_back(lease, NOBODY);
+        };
+        match self.dial(&pick, lease, For::Stream(key)) {
+            Ok(up) => {
+                if let Some(stream) = self.streams.get_mut(key) {
+                    stream.up = Some(up);
+                }
+                self.set_alarm(key);
+            }
+            Err(reason) => self.on_connect_failed(key, reason),
+        }
+    }
+
+    /// All connections to the host are taken: waits for one to come free.
+    fn queue(&mut self, key: Key, pick: &Pick) {
+        match self.clusters.wait(pick.host, key) {
+            Ok(()) => {
+                if let Some(stream) = self.streams.get_mut(key) {
+                    stream.is_queued = true;
+                }
+                self.set_alarm(key);
+            }
+            Err(none) => self.fail(key, reason_of(none)),
+        }
+    }
+
+    /// The attempt is over: its host counts one request less.
+    fn uncount(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if let Some(request) = stream.counted.take() {
+            self.clusters.end(request);
+        }
+        if let (Some(pick), true) = (stream.pick.take(), std::mem::take(&mut stream.is_queued)) {
+            self.clusters.forget(pick.host, key);
+        }
+    }
+
+    /// A connection is ready: the head goes out, then what waits of the body.
+    pub(crate) fn attach(&mut self, key: Key, up_key: Key) {
+        let now = self.io.driver.now();
+        let Some(stream) = self.streams.get_mut(key) else {
+            // The client has gone in the meantime.
+            return self.release(up_key, true);
+        };
+        let Some(up) = self.ups.get_mut(up_key) else {
+            stream.up = None;
+            return self.on_connect_failed(key, Reason::ConnectionFailure);
+        };
+        stream.up = Some(up_key);
+        stream.is_queued = false;
+        (stream.sent_at, stream.active_at) = (now, now);
+        up.state = UpState::Http(Client::new(key));
+        let mut sent = up.io.send(&mut self.io.driver, stream.request_head.clone());
+        stream.waiting_bytes = 0;
+        for bytes in stream.waiting.drain(..) {
+            stream.is_spent = true;
+            let piece = Piece::Data(bytes);
+            sent = sent.and_then(|()| {
+                encode::send(&mut up.io, &mut self.io.driver, stream.request_framing, piece)
+            });
+        }
+        if stream.is_request_done {
+            sent = sent.and_then(|()| {
+                encode::send(&mut up.io, &mut self.io.driver, stream.request_framing, Piece::End)
+            });
+        }
+        let down = stream.down;
+        match sent {
+            Ok(()) => {
+                self.set_alarm(key);
+                self.ready.push(down);
+            }
+            Err(_) => self.on_response_broken(up_key, false),
+        }
+    }
+
+    /// Bytes of the request's body.
+    pub(crate) fn send_body(&mut self, key: Key, piece: Piece) {
+        let now = self.io.driver.now();
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.active_at = now;
+        if matches!(piece, Piece::End) {
+            stream.is_request_done = true;
+        }
+        let up = stream.up.and_then(|up| self.ups.get_mut(up));
+        let Some(up) = up.filter(|up| matches!(up.state, UpState::Http(_))) else {
+            if let Piece::Data(bytes) = piece {
+                stream.waiting_bytes += bytes.len();
+                stream.waiting.push_back(bytes);
+            }
+            return;
+        };
+        stream.is_spent |= matches!(piece, Piece::Data(_));
+        let sent = encode::send(&mut up.io, &mut self.io.driver, stream.request_framing, piece);
+        if sent.is_err()
+            && let Some(up) = stream.up
+        {
+            self.on_response_broken(up, false);
+        }
+    }
+
+    /// The request is complete: from here on the route's time runs.
+    pub(crate) fn on_request_done(&mut self, key: Key) {
+        let now = self.io.driver.now();
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.is_request_done = true;
+        stream.deadline = stream.forward().and_then(|f| f.timeout).map(|limit| now.after(limit));
+        self.set_alarm(key);
+    }
+
+    pub(crate) fn set_alarm(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let at = stream.next_alarm();
+        self.io.rearm(&mut stream.timer, at, Alarm::Stream(key));
+    }
+
+    pub(crate) fn on_stream_alarm(&mut self, key: Key) {
+        let now = self.io.driver.now();
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.timer = None;
+        let is_over = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
+        if is_over(stream.deadline) {
+            self.fail(key, Reason::ResponseTimeout);
+        } else if is_over(stream.try_deadline) {
+            stream.try_deadline = None;
+            self.on_attempt_failed(key, Reason::PerTryTimeout, |retry| retry.on_reset);
+        } else if is_over(stream.idle_limit.map(|limit| stream.active_at.after(limit))) {
+            self.fail(key, Reason::StreamIdleTimeout);
+        } else {
+            self.set_alarm(key);
+        }
+    }
+
+    /// No connection could be made for the request: nothing of it has been sent.
+    pub(crate) fn on_connect_failed(&mut self, key: Key, reason: Reason) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.up = None;
+        }
+        self.on_attempt_failed(key, reason, |retry| retry.on_connect_failure);
+    }
+
+    /// An attempt has failed before a byte of the answer: tries again if the route allows it and
+    /// the request can be sent again as it was; else answers.
+    pub(crate) fn on_attempt_failed(
+        &mut self,
+        key: Key,
+        reason: Reason,
+        is_covered: impl Fn(&Retry) -> bool,
+    ) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if stream.retry().is_some_and(is_covered) && stream.takes_retry() {
+            self.try_again(key);
+        } else {
+            self.fail(key, reason);
+        }
+    }
+
+    /// Sends the request again, as a new attempt.
+    pub(crate) fn try_again(&mut self, key: Key) {
+        self.io.counters.count(Counter::UpstreamRetry);
+        if let Some(up) = self.streams.get_mut(key).and_then(|stream| stream.up.take()) {
+            self.unbind(up);
+            self.discard(up);
+        }
+        self.uncount(key);
+        if self.renew_head(key).is_none() {
+            return self.fail(key, Reason::ConnectionOverflow);
+        }
+        self.send_request(key);
+    }
+
+    /// Writes the head anew where the attempt's number stands in it.
+    fn renew_head(&mut self, key: Key) -> Option<()> {
+        let stream = self.streams.get_mut(key)?;
+        let taken = stream.taken.clone()?;
+        if !taken.host()?.attempt_count {
+            return Some(());
+        }
+        let down = self.downs.get(stream.down)?;
+        let manager = down.http()?.manager();
+        let limits = h1::Limits::default();
+        let parsed = h1::parse_request(&stream.request_head, &limits, &mut self.io.head).ok()?;
+        debug_assert!(matches!(parsed, Parsed::Complete { .. }), "we wrote it ourselves");
+        let host = taken.table.hosts.get(taken.host)?;
+        let route = host.routes.get(taken.route)?;
+        let found = Found { host, route, at: (taken.host, taken.route) };
+        let (table, attempt) = (&**taken.table, stream.attempts + 1);
+        let attempt = Attempt { manager, table, found: &found, attempt, timeout: None };
+        headers::retry(&mut self.io.head, &attempt);
+        let framing = stream.request_framing;
+        stream.request_head = encode::request(self.io.driver.pool(), &self.io.head, framing)?;
+        Some(())
+    }
+
+    /// The upstream's connection no longer belongs to a stream: what it says goes nowhere.
+    pub(crate) fn unbind(&mut self, up: Key) {
+        if let Some(up) = self.ups.get_mut(up) {
+            up.state = UpState::Idle;
+        }
+    }
+
+    /// Ends the stream with an answer of our own, or, if the answer has begun, by breaking off.
+    pub(crate) fn fail(&mut self, key: Key, reason: Reason) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let down = stream.down;
+        match self.downs.get(down).and_then(Down::http).and_then(|http| http.answered) {
+            None => self.reply(down, reason),
+            // Half an answer cannot be taken back; the client must see that it is half.
+            Some(Framing::UntilClose) => self.abort_down(down),
+            Some(_) => self.close_down(down),
+        }
+    }
+
+    /// The client no longer wants the answer: frees what the stream holds.
+    pub(crate) fn abandon(&mut self, key: Key) {
+        self.uncount(key);
+        let Some(mut stream) = self.streams.remove(key) else { return };
+        self.io.rearm(&mut stream.timer, None, Alarm::Stream(key));
+        if let Some(up) = stream.up {
+            self.unbind(up);
+            self.discard(up);
+        }
+    }
+}

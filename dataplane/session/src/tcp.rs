@@ -1,0 +1,254 @@
+//! `tcp_proxy`: bytes pass as they are, both ways, by copy or by the kernel alone.
+
+use std::sync::Arc;
+
+use config::snapshot::{ClusterId, TcpProxy, Weighted};
+use ring::driver::{Driver, RelayEnd, Relayed};
+use ring::{Buf, Key};
+
+use crate::counters::Counter;
+use crate::down::DownState;
+use crate::limits::FULL_READS_TO_RELAY;
+use crate::transport::Receiving;
+use crate::up::{For, UpState};
+use crate::worker::Worker;
+
+/// The client's half of a proxied connection.
+pub(crate) struct TcpSide {
+    pub(crate) up: Option<Key>,
+    proxy: Arc<TcpProxy>,
+    cluster: ClusterId,
+    attempts_left: u32,
+    /// Bytes flow: set with the first event after the connection stands, cleared by the idle alarm.
+    active: bool,
+    /// What the relays had moved when the idle alarm last looked.
+    relayed_seen: u64,
+    /// The client has finished and the upstream was told.
+    finished_up: bool,
+    /// The upstream has finished and the client was told.
+    finished_down: bool,
+}
+
+impl<D: Driver> Worker<D> {
+    pub(crate) fn begin_tcp(&mut self, key: Key, proxy: &Arc<TcpProxy>) {
+        let Some(cluster) = choose(proxy, self.io.random.next()) else {
+            return self.abort_down(key);
+        };
+        let Some(down) = self.downs.get_mut(key) else { return };
+        down.state = DownState::Tcp(TcpSide {
+            up: None,
+            proxy: Arc::clone(proxy),
+            cluster,
+            attempts_left: proxy.max_connect_attempts.max(1),
+            active: true,
+            relayed_seen: 0,
+            finished_up: false,
+            finished_down: false,
+        });
+        self.arm_tcp_idle(key);
+        self.connect_tcp(key);
+    }
+
+    /// Connects, or tries again; gives up when there is nowhere to go.
+    pub(crate) fn connect_tcp(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let DownState::Tcp(tcp) = &mut down.state else { return };
+        tcp.up = None;
+        if tcp.attempts_left == 0 {
+            return self.abort_down(key);
+        }
+        tcp.attempts_left -= 1;
+        let (cluster, wanted) = (tcp.cluster, down.facts.destination);
+        match self.open_up(cluster, wanted, For::Tcp(key)) {
+            Ok(up) => {
+                if let Some(down) = self.downs.get_mut(key)
+                    && let DownState::Tcp(tcp) = &mut down.state
+                {
+                    tcp.up = Some(up);
+                }
+            }
+            Err(reason) => {
+                tracing::debug!(?reason, "no upstream for a TCP connection");
+                self.abort_down(key);
+            }
+        }
+    }
+
+    /// The upstream connection stands: what waited goes out, both sides are read.
+    pub(crate) fn on_tcp_connected(&mut self, up: Key, down: Key) {
+        self.pass_up(down);
+        self.rearm_down(down);
+        self.rearm_up(up);
+        if self.downs.get(down).is_some_and(|d| d.io.receiving() == Receiving::Ended) {
+            self.finish_up(down);
+        }
+    }
+
+    /// The client's bytes to the upstream, once there is one.
+    pub(crate) fn pass_up(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let DownState::Tcp(tcp) = &mut down.state else { return };
+        tcp.active = true;
+        let Some(up) = tcp.up.and_then(|up| self.ups.get_mut(up)) else { return };
+        if !matches!(up.state, UpState::Tcp(_)) {
+            return;
+        }
+        while let Some(bytes) = down.held.pop_front() {
+            if up.io.send(&mut self.io.driver, bytes).is_err() {
+                return self.abort_down(key);
+            }
+        }
+        self.rearm_down(key);
+    }
+
+    /// The upstream's bytes to the client.
+    pub(crate) fn pass_down(&mut self, key: Key, bytes: &mut Vec<Buf>) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        if let DownState::Tcp(tcp) = &mut down.state {
+            tcp.active = true;
+        }
+        let sent = bytes.drain(..).try_for_each(|piece| down.io.send(&mut self.io.driver, piece));
+        if sent.is_err() {
+            self.abort_down(key);
+        }
+    }
+
+    /// The client has closed its side: the upstream hears of it after the last byte.
+    pub(crate) fn finish_up(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let DownState::Tcp(tcp) = &mut down.state else { return };
+        let Some(up) = tcp.up.and_then(|up| self.ups.get_mut(up)) else { return };
+        if !down.held.is_empty() || !matches!(up.state, UpState::Tcp(_)) || tcp.finished_up {
+            // Still connecting: `on_tcp_connected` comes back to this.
+            return;
+        }
+        tcp.finished_up = true;
+        up.io.finish(&mut self.io.driver, &mut self.io.scratch);
+        if tcp.finished_down {
+            self.close_down(key);
+        }
+    }
+
+    /// The upstream has closed its side: the client hears of it after the last byte.
+    pub(crate) fn finish_down(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let DownState::Tcp(tcp) = &mut down.state else { return };
+        if tcp.finished_down {
+            return;
+        }
+        tcp.finished_down = true;
+        down.io.finish(&mut self.io.driver, &mut self.io.scratch);
+        if tcp.finished_up {
+            self.close_down(key);
+        }
+    }
+
+    /// Hands the client's direction over to the kernel if it is worth it. `true`: it is done.
+    pub(crate) fn relay_up(&mut self, key: Key) -> bool {
+        let Some(down) = self.downs.get_mut(key) else { return false };
+        let DownState::Tcp(tcp) = &down.state else { return false };
+        let Some(up) = tcp.up.and_then(|up| self.ups.get(up)) else { return false };
+        let pays = down.io.full_large_reads() >= FULL_READS_TO_RELAY
+            && down.io.receiving() == Receiving::Paused
+            && !down.io.is_secure()
+            && !up.io.is_secure()
+            && down.held.is_empty();
+        let begun = pays
+            && self.io.driver.unsent(up.io.socket) == 0
+            && self.io.driver.relay(down.io.socket, up.io.socket).is_ok();
+        if begun {
+            down.io.relaying();
+        }
+        begun
+    }
+
+    /// The same for the upstream's direction.
+    pub(crate) fn relay_down(&mut self, key: Key, down: Key) -> bool {
+        let (Some(up), Some(down)) = (self.ups.get_mut(key), self.downs.get(down)) else {
+            return false;
+        };
+        let pays = up.io.full_large_reads() >= FULL_READS_TO_RELAY
+            && up.io.receiving() == Receiving::Paused
+            && !up.io.is_secure()
+            && !down.io.is_secure();
+        let begun = pays
+            && self.io.driver.unsent(down.io.socket) == 0
+            && self.io.driver.relay(up.io.socket, down.io.socket).is_ok();
+        if begun {
+            up.io.relaying();
+        }
+        begun
+    }
+
+    /// A relay from the client has ended or run dry.
+    pub(crate) fn on_relayed_up(&mut self, key: Key, relayed: Relayed) {
+        self.io.counters.add(Counter::RelayedBytes, relayed.bytes);
+        let Some(down) = self.downs.get_mut(key) else { return };
+        if let DownState::Tcp(tcp) = &mut down.state {
+            tcp.active = true;
+        }
+        match relayed.end {
+            RelayEnd::Drained => {
+                down.io.begin_anew();
+                down.io.arm(&mut self.io.driver);
+            }
+            RelayEnd::Eof => {
+                down.io.ended();
+                self.finish_up(key);
+            }
+        }
+    }
+
+    /// A relay from the upstream has ended or run dry.
+    pub(crate) fn on_relayed_down(&mut self, key: Key, down: Key, relayed: Relayed) {
+        self.io.counters.add(Counter::RelayedBytes, relayed.bytes);
+        let Some(up) = self.ups.get_mut(key) else { return };
+        match relayed.end {
+            RelayEnd::Drained => {
+                up.io.begin_anew();
+                up.io.arm(&mut self.io.driver);
+            }
+            RelayEnd::Eof => {
+                up.io.ended();
+                self.finish_down(down);
+            }
+        }
+    }
+
+    fn arm_tcp_idle(&mut self, key: Key) {
+        let Some(down) = self.downs.get(key) else { return };
+        let DownState::Tcp(tcp) = &down.state else { return };
+        let at = tcp.proxy.idle_timeout.map(|limit| self.io.driver.now().after(limit));
+        self.set_down_deadline(key, at);
+    }
+
+    /// Looks whether anything has moved since the last look; if not, the connection is dead. A
+    /// look a period, instead of a timer moved with each byte.
+    pub(crate) fn on_tcp_alarm(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let DownState::Tcp(tcp) = &mut down.state else { return };
+        let upward = self.io.driver.relayed(down.io.socket);
+        let up = tcp.up.and_then(|up| self.ups.get(up));
+        let downward = up.map_or(0, |up| self.io.driver.relayed(up.io.socket));
+        let relayed = upward.wrapping_add(downward);
+        let moved = std::mem::take(&mut tcp.active) || relayed != tcp.relayed_seen;
+        tcp.relayed_seen = relayed;
+        if moved {
+            self.arm_tcp_idle(key);
+        } else {
+            self.close_down(key);
+        }
+    }
+}
+
+/// One of the clusters, by weight.
+fn choose(proxy: &TcpProxy, random: u64) -> Option<ClusterId> {
+    let mut point = random % u64::from(proxy.total_weight.max(1));
+    for Weighted { cluster, weight, .. } in &proxy.clusters {
+        match point.checked_sub(u64::from(*weight)) {
+            Some(rest) => point = rest,
+            None => return Some(*cluster),
+        }
+    }
+    None
+}

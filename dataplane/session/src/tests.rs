@@ -1,0 +1,5 @@
+//! A worker on a real driver, with real sockets on both sides, on io_uring and on epoll alike.
+
+mod fixture;
+mod http;
+mod tcp;

@@ -1,0 +1,339 @@
+//! Snapshots made by hand, a proxy of one worker, and upstreams of a few lines.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use config::snapshot::*;
+use config::swap::Published;
+use ring::driver::Driver;
+use ring::start::Which;
+use ring::{Epoll, Limits, Uring, Waker};
+
+use crate::{Control, Counter, Counters, Worker, WorkerSpec};
+
+/// Runs a test on every driver that this machine has; says so where one is missing.
+pub(super) fn on_both(test: impl Fn(Which)) {
+    test(Which::Epoll);
+    match ring::start::probe() {
+        Ok(_) => test(Which::Uring),
+        Err(why) => eprintln!("SKIPPED on io_uring: {why}"),
+    }
+}
+
+/// A proxy of one worker, stopped when it is dropped.
+pub(super) struct Proxy {
+    pub(super) address: SocketAddr,
+    pub(super) published: Arc<Published>,
+    pub(super) counters: Arc<Counters>,
+    control: Arc<Control>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// Starts with one listener whose only chain ends in this terminal.
+    pub(super) fn start(which: Which, terminal: Terminal, clusters: Vec<Cluster>) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        socket.set_nonblocking(true).expect("nonblocking");
+        let address = socket.local_addr().expect("an address");
+        let bound = Arc::new(Bound { sockets: vec![socket] });
+        let published = Arc::new(Published::default());
+        published.publish(snapshot(listener(address, bound, terminal), clusters));
+        let (control, counters) = (Arc::new(Control::default()), Arc::new(Counters::default()));
+        let spec = WorkerSpec {
+            index: 0,
+            workers: 1,
+            reader: published.reader(),
+            control: Arc::clone(&control),
+            counters: Arc::clone(&counters),
+            wall: SystemTime::now(),
+            seed: 7,
+        };
+        let (told, hears) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || match which {
+            Which::Epoll | Which::Auto => serve(Epoll::new(&Limits::default()), spec, &told),
+            Which::Uring => serve(Uring::new(&Limits::default()), spec, &told),
+        });
+        let waker = hears.recv().expect("the worker starts");
+        Self { address, published, counters, control, waker, thread: Some(thread) }
+    }
+
+    pub(super) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the proxy accepts");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        stream
+    }
+
+    /// Publishes a changed snapshot with the same sockets.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        let current = self.published.current();
+        let mut next = Snapshot {
+            generation: 0,
+            listeners: current.listeners.clone(),
+            clusters: current.clusters.clone(),
+            routes: current.routes.clone(),
+        };
+        change(&mut next);
+        self.published.publish(next);
+        self.waker.wake();
+    }
+
+    /// Waits until connections to clients and upstreams are as many as expected.
+    pub(super) fn settles(&self, down: u64, up: u64) {
+        let open = |total, closed| self.counters.get(total) - self.counters.get(closed);
+        for _ in 0..500 {
+            let downs = open(Counter::DownstreamTotal, Counter::DownstreamClosed);
+            let ups = open(Counter::UpstreamTotal, Counter::UpstreamClosed);
+            if (downs, ups) == (down, up) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("connections are left over: {:?}", self.counters);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.control.stop();
+        self.waker.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !thread::panicking()
+        {
+            panic!("the worker has panicked");
+        }
+    }
+}
+
+fn serve<D: Driver>(
+    driver: std::io::Result<D>,
+    spec: WorkerSpec,
+    told: &std::sync::mpsc::Sender<Waker>,
+) {
+    let driver = driver.expect("a driver");
+    told.send(driver.waker()).expect("the test listens");
+    Worker::new(driver, spec).run().expect("the worker runs");
+}
+
+pub(super) fn snapshot(listener: Listener, clusters: Vec<Cluster>) -> Snapshot {
+    Snapshot {
+        generation: 0,
+        listeners: vec![Arc::new(listener)],
+        clusters: clusters.into_iter().map(|cluster| Some(Arc::new(cluster))).collect(),
+        routes: HashMap::new(),
+    }
+}
+
+pub(super) fn listener(address: SocketAddr, bound: Arc<Bound>, terminal: Terminal) -> Listener {
+    let chain = FilterChain {
+        name: "only".into(),
+        matches: ChainMatch::default(),
+        tls: None,
+        tls_timeout: None,
+        rbac: Vec::new(),
+        terminal,
+    };
+    Listener {
+        name: "listener".into(),
+        address,
+        bound: Some(bound),
+        use_original_dst: false,
+        original_dst: false,
+        tls_inspector: None,
+        http_inspector: None,
+        inspect_timeout: Some(Duration::from_secs(15)),
+        continue_on_timeout: false,
+        chains: vec![Arc::new(chain)],
+        default_chain: None,
+        buffer_limit: 1 << 20,
+    }
+}
+
+pub(super) fn cluster(id: u32, hosts: &[SocketAddr]) -> Cluster {
+    let endpoint = |address: &SocketAddr| Endpoint {
+        address: *address,
+        weight: 1,
+        healthy: true,
+        transport: None,
+    };
+    let hosts = hosts.iter().map(endpoint).collect();
+    Cluster {
+        id: ClusterId(id),
+        name: format!("cluster-{id}").into(),
+        discovery: Discovery::Static,
+        policy: LbPolicy::RoundRobin,
+        endpoints: Arc::new(Endpoints { version: 1, hosts }),
+        connect_timeout: Duration::from_secs(2),
+        transport_matches: Vec::new(),
+        transport: UpstreamTransport::Raw,
+        bind: None,
+        limits: CircuitBreakers { max_connections: 1024, max_pending: 1024, max_requests: 1024 },
+        max_requests_per_connection: 0,
+        idle_timeout: None,
+        port_override: None,
+        protocol: UpstreamProtocol::Http1,
+        keepalive_s: None,
+    }
+}
+
+pub(super) fn tcp_proxy(cluster: u32) -> Terminal {
+    Terminal::Tcp(Arc::new(TcpProxy {
+        stat_prefix: "tcp".into(),
+        clusters: vec![weighted(cluster, 1)],
+        total_weight: 1,
+        idle_timeout: None,
+        max_connect_attempts: 1,
+    }))
+}
+
+pub(super) fn weighted(cluster: u32, weight: u32) -> Weighted {
+    Weighted { name: format!("cluster-{cluster}").into(), cluster: ClusterId(cluster), weight }
+}
+
+pub(super) fn forward(clusters: &[(u32, u32)]) -> Forward {
+    Forward {
+        clusters: clusters.iter().map(|&(cluster, weight)| weighted(cluster, weight)).collect(),
+        total_weight: clusters.iter().map(|(_, weight)| weight).sum(),
+        timeout: Some(Duration::from_secs(15)),
+        idle_timeout: None,
+        cluster_not_found: 503,
+        retry: None,
+        upgrades: Vec::new(),
+    }
+}
+
+pub(super) fn route(prefix: &str, action: RouteAction) -> Route {
+    Route {
+        name: prefix.into(),
+        matches: RouteMatch {
+            path: PathMatch::Prefix(prefix.as_bytes().into()),
+            case_sensitive: true,
+            headers: Vec::new(),
+            query: Vec::new(),
+        },
+        action,
+        headers: HeaderChanges::default(),
+    }
+}
+
+pub(super) fn table(routes: Vec<Route>) -> Arc<RouteTable> {
+    let host = VirtualHost {
+        name: "any".into(),
+        routes: routes.into_iter().map(Arc::new).collect(),
+        ..VirtualHost::default()
+    };
+    Arc::new(RouteTable { hosts: vec![Arc::new(host)], any: Some(0), ..RouteTable::default() })
+}
+
+pub(super) fn manager(routes: Vec<Route>) -> HttpManager {
+    HttpManager {
+        stat_prefix: "http".into(),
+        routes: Routes::Inline(table(routes)),
+        filters: Vec::new(),
+        server_name: "envoy".into(),
+        server_header: ServerHeader::Overwrite,
+        upgrades: vec!["websocket".into()],
+        via: None,
+        use_remote_address: false,
+        generate_request_id: true,
+        preserve_external_request_id: false,
+        client_cert: ClientCert::default(),
+        normalize_path: true,
+        merge_slashes: false,
+        escaped_slashes: EscapedSlashes::KeepUnchanged,
+        accept_http_10: false,
+        allow_absolute_url: true,
+        proxy_100_continue: false,
+        max_head_kib: 60,
+        max_fields: 100,
+        idle_timeout: Some(Duration::from_secs(3600)),
+        stream_idle_timeout: Some(Duration::from_secs(300)),
+        request_timeout: None,
+        request_headers_timeout: None,
+        suppress_envoy_headers: false,
+    }
+}
+
+/// An upstream: each connection is handed to `serve` on a thread of its own.
+pub(super) fn upstream(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let serve = serve.clone();
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// Sends back what comes until the peer finishes.
+pub(super) fn echo(mut stream: TcpStream) {
+    let mut bytes = [0; 64 * 1024];
+    while let Ok(length @ 1..) = stream.read(&mut bytes) {
+        if stream.write_all(&bytes[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads one HTTP/1.1 message with a content-length, or none, or chunked; `None` at the end.
+pub(super) fn read_message(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let head = read_until(stream, b"\r\n\r\n")?;
+    let head = String::from_utf8(head).expect("text");
+    let lower = head.to_ascii_lowercase();
+    if lower.contains("transfer-encoding: chunked") {
+        return Some((head, read_chunks(stream)?));
+    }
+    let length = lower.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.map_or(0, |text| text.trim().parse().expect("a length"));
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
+
+fn read_chunks(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = String::from_utf8(read_until(stream, b"\r\n")?).ok()?;
+        let length = usize::from_str_radix(line.trim(), 16).ok()?;
+        let mut chunk = vec![0; length + 2];
+        stream.read_exact(&mut chunk).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(&chunk[..length]);
+    }
+}
+
+fn read_until(stream: &mut TcpStream, end: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(end) {
+        stream.read_exact(&mut byte).ok()?;
+        bytes.push(byte[0]);
+    }
+    Some(bytes)
+}
+
+/// Answers every request with 200, its own name and the request's body.
+pub(super) fn answer(name: &'static str) -> impl Fn(TcpStream) + Clone + Send + 'static {
+    move |mut stream| {
+        while let Some((head, body)) = read_message(&mut stream) {
+            let line = head.lines().next().unwrap_or_default();
+            let text = format!("{name}|{line}|{}", String::from_utf8_lossy(&body));
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nx-name: {name}\r\ncontent-length: {}\r\n\r\n",
+                text.len()
+            );
+            if stream.write_all(format!("{head}{text}").as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The loop of one core: events in, operations out, and the tables between.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use config::swap::Reader;
+use ring::driver::{Driver, Event, Nanos, What};
+use ring::{Buf, Key, Slab, Timer, Wheel};
+use upstream::{Clusters, Lease};
+use wire::head::Head;
+
+use crate::accept::Accept;
+use crate::counters::{Counter, Counters};
+use crate::down::Down;
+use crate::keys::{Alarm, Owner};
+use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, UPSTREAM_MAX};
+use crate::stream::Stream;
+use crate::transport::Scratch;
+use crate::up::Up;
+use crate::view::View;
+
+/// What a worker is made of.
+pub struct WorkerSpec {
+    /// Its number, from 0: which of the listening sockets are its own.
+    pub index: usize,
+    /// How many there are: limits of the process are shared out among them.
+    pub workers: usize,
+    /// Where snapshots come from.
+    pub reader: Reader,
+    /// How the process talks to it.
+    pub control: Arc<Control>,
+    /// What it counts into.
+    pub counters: Arc<Counters>,
+    /// The time of day at the start; from then on the driver's clock goes on.
+    pub wall: SystemTime,
+    /// The beginning of its random numbers.
+    pub seed: u64,
+}
+
+/// What the process asks of all workers. Set it, then wake them.
+#[derive(Debug, Default)]
+pub struct Control {
+    draining: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl Control {
+    /// No new connections; those that are there end at their next request boundary.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Leave the loop now.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// The process is draining.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// The workers are to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
+
+/// Everything of a worker that is not a table of connections.
+pub(crate) struct Io<D: Driver> {
+    pub(crate) driver: D,
+    pub(crate) scratch: Scratch,
+    pub(crate) wheel: Wheel<Alarm>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) random: Random,
+    pub(crate) date: DateLine,
+    /// The head that is being read or written; a request's and a response's never at once.
+    pub(crate) head: Head,
+    /// Bytes gathered where something must be looked at in one piece.
+    pub(crate) gathered: Vec<u8>,
+    /// A ClientHello that came in several records.
+    pub(crate) hello: Vec<u8>,
+}
+
+/// One core's proxy.
+pub struct Worker<D: Driver> {
+    pub(crate) io: Io<D>,
+    pub(crate) view: Rc<View>,
+    pub(crate) accepts: Slab<Accept>,
+    pub(crate) downs: Slab<Down>,
+    pub(crate) ups: Slab<Up>,
+    pub(crate) streams: Slab<Stream>,
+    pub(crate) clusters: Clusters<Key>,
+    /// Clients' connections that can go on with what they hold.
+    pub(crate) ready: Vec<Key>,
+    /// Requests that waited and may now connect.
+    pub(crate) granted: Vec<(Key, Lease)>,
+    pub(crate) plain: Vec<Buf>,
+    pub(crate) evicted: Vec<Key>,
+    pub(crate) draining: bool,
+    pub(crate) index: usize,
+    reader: Reader,
+    control: Arc<Control>,
+}
+
+impl<D: Driver> Worker<D> {
+    /// A worker with the snapshot that is in force now.
+    pub fn new(driver: D, spec: WorkerSpec) -> Self {
+        let WorkerSpec { index, workers, mut reader, control, counters, wall, seed } = spec;
+        let now = driver.now();
+        let io = Io {
+            scratch: Scratch::default(),
+            wheel: Wheel::new(),
+            counters,
+            random: Random(seed | 1),
+            date: DateLine::new(wall, now),
+            head: Head::default(),
+            gathered: Vec::new(),
+            hello: Vec::new(),
+            driver,
+        };
+        let mut worker = Self {
+            io,
+            view: Rc::new(View::new(reader.load())),
+            accepts: Slab::new(LISTENERS_MAX),
+            downs: Slab::new(DOWNSTREAM_MAX),
+            ups: Slab::new(UPSTREAM_MAX),
+            streams: Slab::new(STREAMS_MAX),
+            clusters: Clusters::new(index, workers),
+            ready: Vec::new(),
+            granted: Vec::new(),
+            plain: Vec::new(),
+            evicted: Vec::new(),
+            draining: false,
+            index,
+            reader,
+            control,
+        };
+        worker.take_over();
+        worker
+    }
+
+    /// Serves until it is told to stop, or until it drains and nothing is left.
+    ///
+    /// # Errors
+    /// The kernel refuses to wait for events: the worker cannot go on.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Vec::new();
+        let mut alarms = Vec::new();
+        self.alarm_in(Duration::from_secs(1), Alarm::Second);
+        while !self.is_finished() {
+            self.io.driver.turn(self.io.wheel.next(), &mut events)?;
+            if self.reader.changed() {
+                self.view = Rc::new(View::new(self.reader.load()));
+                self.take_over();
+            }
+            for event in events.drain(..) {
+                self.on_event(event);
+                self.go_on();
+            }
+            self.io.wheel.expire(self.io.driver.now(), &mut alarms);
+            for alarm in alarms.drain(..) {
+                self.on_alarm(alarm);
+                self.go_on();
+            }
+        }
+        Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        self.control.is_stopped() || (self.draining && self.downs.len() == 0)
+    }
+
+    /// Takes over the snapshot in force: clusters, listening sockets.
+    fn take_over(&mut self) {
+        self.io.counters.count(Counter::Snapshots);
+        self.clusters.update(&self.view.snapshot, &mut self.evicted);
+        self.close_evicted();
+        self.listen();
+    }
+
+    fn on_event(&mut self, event: Event) {
+        let Event { tag, socket, what } = event;
+        match (Owner::of(tag), what) {
+            (_, What::Woken) => self.on_wake(),
+            (Some(Owner::Listener(key)), what) => self.on_listener(key, what),
+            (Some(Owner::Down(key)), what) => self.on_down(key, socket, what),
+            (Some(Owner::Up(key)), what) => self.on_up(key, socket, what),
+            (None, what) => debug_assert!(false, "an event for nobody: {what:?}"),
+        }
+    }
+
+    fn on_alarm(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Down(key) => self.on_down_alarm(key),
+            Alarm::Up(key) => self.on_up_alarm(key),
+            Alarm::Stream(key) => self.on_stream_alarm(key),
+            Alarm::Second => self.on_second(),
+        }
+    }
+
+    fn on_wake(&mut self) {
+        if self.control.is_draining() && !self.draining {
+            self.draining = true;
+            self.drain();
+        }
+    }
+
+    fn on_second(&mut self) {
+        let now = self.io.driver.now();
+        self.clusters.expire(now.0, &mut self.evicted);
+        self.close_evicted();
+        self.alarm_in(Duration::from_secs(1), Alarm::Second);
+    }
+
+    /// Goes on with connections that hold bytes and may use them now. A list instead of recursion:
+    /// a client that pipelines a thousand requests must not grow the stack.
+    fn go_on(&mut self) {
+        loop {
+            if let Some(key) = self.ready.pop() {
+                self.serve(key);
+            } else if let Some((stream, lease)) = self.granted.pop() {
+                self.connect_granted(stream, lease);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn alarm_in(&mut self, after: Duration, alarm: Alarm) {
+        let at = self.io.driver.now().after(after);
+        self.io.wheel.arm(at, alarm);
+    }
+}
+
+impl<D: Driver> Io<D> {
+    /// Moves a timer: away with the old one, and a new one if there is a deadline.
+    pub(crate) fn rearm(&mut self, timer: &mut Option<Timer>, at: Option<Nanos>, alarm: Alarm) {
+        if let Some(old) = timer.take() {
+            self.wheel.cancel(old);
+        }
+        *timer = at.map(|at| self.wheel.arm(at, alarm));
+    }
+}
+
+/// A worker's random numbers (SplitMix64): for shares and ids, never for secrets.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A version 4 UUID as text (RFC 9562).
+    pub(crate) fn uuid(&mut self) -> [u8; 36] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut bits = (u128::from(self.next()) << 64) | u128::from(self.next());
+        bits = (bits & !(0xf << 76)) | (0x4 << 76);
+        bits = (bits & !(0x3 << 62)) | (0x2 << 62);
+        let mut shift = 128;
+        std::array::from_fn(|at| match at {
+            8 | 13 | 18 | 23 => b'-',
+            _ => {
+                shift -= 4;
+                HEX.get((bits >> shift) as usize & 0xf).copied().unwrap_or(b'0')
+            }
+        })
+    }
+}
+
+/// The `date` header's value, made once a second.
+pub(crate) struct DateLine {
+    wall: SystemTime,
+    start: Nanos,
+    second: Option<u64>,
+    text: String,
+}
+
+impl DateLine {
+    fn new(wall: SystemTime, start: Nanos) -> Self {
+        Self { wall, start, second: None, text: String::new() }
+    }
+
+    pub(crate) fn at(&mut self, now: Nanos) -> &[u8] {
+        let passed = Duration::from_nanos(now.0.saturating_sub(self.start.0));
+        if self.second != Some(passed.as_secs()) {
+            self.second = Some(passed.as_secs());
+            self.text.clear();
+            // Writing to a string cannot fail.
+            let _ = std::fmt::Write::write_fmt(
+                &mut self.text,
+                format_args!("{}", httpdate::HttpDate::from(self.wall + passed)),
+            );
+        }
+        self.text.as_bytes()
+    }
+}
