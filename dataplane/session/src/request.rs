@@ -19,7 +19,6 @@ use crate::counters::Counter;
 use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
 use crate::stream::Stream;
-use crate::transport::Receiving;
 use crate::view::{Table, Taken};
 use crate::worker::Worker;
 
@@ -124,12 +123,6 @@ impl Down {
         }
     }
 
-    /// The client has finished and nothing of it is left to be done.
-    fn is_exhausted(&self) -> bool {
-        let ended = self.io.receiving() == Receiving::Ended && self.held.is_empty();
-        ended && self.http().is_some_and(|http| http.stream.is_none())
-    }
-
     pub(crate) fn http_mut(&mut self) -> Option<&mut HttpSide> {
         match &mut self.state {
             DownState::Http(http) => Some(http),
@@ -156,10 +149,7 @@ impl<D: Driver> Worker<D> {
                 break;
             }
         }
-        match self.downs.get(key) {
-            Some(down) if down.is_exhausted() => self.close_down(key),
-            _ => self.rearm_down(key),
-        }
+        self.rearm_down(key);
     }
 
     /// Reads a request's head; true if there is more to do.
@@ -294,7 +284,6 @@ impl<D: Driver> Worker<D> {
             source: down.facts.source,
             local: down.facts.destination.ip(),
             peer: down.io.peer(),
-            peer_hash: "",
             local_uri: "",
             request_id: &request_id,
         };
@@ -405,18 +394,14 @@ impl<D: Driver> Worker<D> {
         self.reply_status(key, Reason::DownstreamProtocolError, Some(refusal.status));
     }
 
-    /// The client has closed its side.
+    /// The client has closed its side. As in Envoy that ends its HTTP connection, the request under
+    /// way included: nobody may be left to read the answer, and an upstream that never answers
+    /// would be waited for without end.
     pub(crate) fn on_request_eof(&mut self, key: Key) {
-        let Some(down) = self.downs.get(key) else { return };
-        let Some(http) = down.http() else { return };
-        match http.phase {
-            // What is held comes first; `serve` ends the connection behind it.
-            _ if !down.held.is_empty() => self.ready.push(key),
-            // A client that shuts down its side behind its last request still reads the answer.
-            Phase::Waiting if http.stream.is_some() => {}
-            Phase::Tunnel => self.end_tunnel(key),
-            Phase::Head | Phase::Waiting => self.close_down(key),
-            Phase::Body(_) => self.abort_down(key),
+        match self.downs.get(key).and_then(Down::http).map(|http| http.phase) {
+            Some(Phase::Tunnel) => self.end_tunnel(key),
+            Some(Phase::Head | Phase::Body(_) | Phase::Waiting) => self.close_down(key),
+            None => {}
         }
     }
 }

@@ -109,7 +109,7 @@ pub struct Worker<D: Driver> {
 impl<D: Driver> Worker<D> {
     /// A worker with the snapshot that is in force now.
     pub fn new(driver: D, spec: WorkerSpec) -> Self {
-        let WorkerSpec { index, workers, mut reader, control, counters, wall, seed } = spec;
+        let WorkerSpec { index, workers, reader, control, counters, wall, seed } = spec;
         let now = driver.now();
         let io = Io {
             scratch: Scratch::default(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
@@ -27,11 +27,11 @@ pub(super) fn on_both(test: impl Fn(Which)) {
 /// A proxy of one worker, stopped when it is dropped.
 pub(super) struct Proxy {
     pub(super) address: SocketAddr,
-    pub(super) published: Arc<Published>,
+    published: Mutex<Published>,
     pub(super) counters: Arc<Counters>,
     control: Arc<Control>,
     waker: Waker,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<u64>>,
 }
 
 impl Proxy {
@@ -41,8 +41,7 @@ impl Proxy {
         socket.set_nonblocking(true).expect("nonblocking");
         let address = socket.local_addr().expect("an address");
         let bound = Arc::new(Bound { sockets: vec![socket] });
-        let published = Arc::new(Published::default());
-        published.publish(snapshot(listener(address, bound, terminal), clusters));
+        let published = Published::new(snapshot(listener(address, bound, terminal), clusters));
         let (control, counters) = (Arc::new(Control::default()), Arc::new(Counters::default()));
         let spec = WorkerSpec {
             index: 0,
@@ -59,7 +58,14 @@ impl Proxy {
             Which::Uring => serve(Uring::new(&Limits::default()), spec, &told),
         });
         let waker = hears.recv().expect("the worker starts");
-        Self { address, published, counters, control, waker, thread: Some(thread) }
+        Self {
+            address,
+            published: Mutex::new(published),
+            counters,
+            control,
+            waker,
+            thread: Some(thread),
+        }
     }
 
     pub(super) fn connect(&self) -> TcpStream {
@@ -68,17 +74,29 @@ impl Proxy {
         stream
     }
 
+    /// Stops the worker and says how many allocations it has made.
+    pub(super) fn stop(mut self) -> u64 {
+        self.end().expect("the worker has panicked")
+    }
+
+    fn end(&mut self) -> Option<u64> {
+        self.control.stop();
+        self.waker.wake();
+        self.thread.take().map_or(Some(0), |thread| thread.join().ok())
+    }
+
     /// Publishes a changed snapshot with the same sockets.
     pub(super) fn change(&self, change: impl FnOnce(&mut Snapshot)) {
-        let current = self.published.current();
+        let mut published = self.published.lock().expect("published");
+        let current = published.current();
         let mut next = Snapshot {
-            generation: 0,
+            generation: current.generation + 1,
             listeners: current.listeners.clone(),
             clusters: current.clusters.clone(),
             routes: current.routes.clone(),
         };
         change(&mut next);
-        self.published.publish(next);
+        published.publish(next);
         self.waker.wake();
     }
 
@@ -99,12 +117,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.control.stop();
-        self.waker.wake();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-            && !thread::panicking()
-        {
+        if self.end().is_none() && !thread::panicking() {
             panic!("the worker has panicked");
         }
     }
@@ -114,15 +127,16 @@ fn serve<D: Driver>(
     driver: std::io::Result<D>,
     spec: WorkerSpec,
     told: &std::sync::mpsc::Sender<Waker>,
-) {
+) -> u64 {
     let driver = driver.expect("a driver");
     told.send(driver.waker()).expect("the test listens");
-    Worker::new(driver, spec).run().expect("the worker runs");
+    let mut worker = Worker::new(driver, spec);
+    allocation_counter::measure(|| worker.run().expect("the worker runs")).count_total
 }
 
 pub(super) fn snapshot(listener: Listener, clusters: Vec<Cluster>) -> Snapshot {
     Snapshot {
-        generation: 0,
+        generation: 1,
         listeners: vec![Arc::new(listener)],
         clusters: clusters.into_iter().map(|cluster| Some(Arc::new(cluster))).collect(),
         routes: HashMap::new(),

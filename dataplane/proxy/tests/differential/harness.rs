@@ -1,0 +1,220 @@
+//! Two proxies on one bootstrap, each with an upstream of its own that remembers what it was sent.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::wire::{self, Answer, Message};
+
+/// The real Envoy.
+pub struct Judge {
+    envoy: PathBuf,
+}
+
+impl Judge {
+    /// Envoy by `RINGWAY_ENVOY`, or where `cargo xtask test` has put it; says so if it is not there.
+    pub fn find(test: &str) -> Option<Self> {
+        let target = Path::new(env!("CARGO_BIN_EXE_ringway-proxy")).ancestors().nth(2);
+        let installed = target.map(|target| target.join("venv/bin/envoy"));
+        let named = std::env::var_os("RINGWAY_ENVOY").map(PathBuf::from);
+        let found = named.or(installed).filter(|path| path.exists());
+        if found.is_none() {
+            skip(test, "no Envoy: set RINGWAY_ENVOY or run `cargo xtask test`");
+        }
+        found.map(|envoy| Self { envoy })
+    }
+}
+
+/// Says by name that a test is skipped, and tells whoever collects the names.
+pub fn skip(test: &str, why: &str) {
+    eprintln!("SKIPPED {test}: {why}");
+    if let Some(path) = std::env::var_os("RINGWAY_SKIPS")
+        && let Ok(mut file) = fs::OpenOptions::new().create(true).append(true).open(path)
+    {
+        let _ = writeln!(file, "{test}: {why}");
+    }
+}
+
+/// Envoy and Ringway side by side.
+pub struct Pair {
+    envoy: Side,
+    ours: Side,
+}
+
+/// What a request led to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub answer: Answer,
+    pub upstream: Vec<Message>,
+}
+
+struct Side {
+    child: Child,
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Message>>>,
+}
+
+impl Pair {
+    pub fn start(judge: &Judge, name: &str, template: &str) -> Self {
+        let envoy = Side::start(name, "envoy", template, |file| {
+            let mut command = Command::new(&judge.envoy);
+            command.args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "error", "-c"]);
+            command.arg(file);
+            command
+        });
+        let ours = Side::start(name, "ringway", template, |file| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ringway-proxy"));
+            command.args(["--concurrency", "1", "-c"]).arg(file);
+            command
+        });
+        Self { envoy, ours }
+    }
+
+    /// The same bytes to both.
+    pub fn ask(&self, request: &str) -> (Outcome, Outcome) {
+        thread::scope(|scope| {
+            let envoy = scope.spawn(|| self.envoy.ask(request));
+            let ours = self.ours.ask(request);
+            (envoy.join().expect("asked"), ours)
+        })
+    }
+}
+
+impl Side {
+    fn start(
+        name: &str,
+        who: &str,
+        template: &str,
+        command: impl FnOnce(&Path) -> Command,
+    ) -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let upstream = upstream(Arc::clone(&seen));
+        let (address, dead) = (free_address(), free_address());
+        let text = template
+            .replace("@LISTEN@", &address.port().to_string())
+            .replace("@UPSTREAM@", &upstream.port().to_string())
+            .replace("@DEAD@", &dead.port().to_string());
+        let folder = std::env::temp_dir().join(format!("ringway-diff-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join(format!("{name}-{who}.yaml"));
+        fs::write(&file, text).expect("the bootstrap");
+        let log = fs::File::create(file.with_extension("log")).expect("a log");
+        let mut command = command(&file);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let mut side = Self { child: child.expect("it starts"), address, seen };
+        side.wait_until_it_listens(&file.with_extension("log"));
+        side
+    }
+
+    fn wait_until_it_listens(&mut self, log: &Path) {
+        for _ in 0..1_000 {
+            if TcpStream::connect(self.address).is_ok() {
+                return;
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                let said = fs::read_to_string(log).unwrap_or_default();
+                panic!("{} ended with {status}: {said}", log.display());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{} does not listen within 20 s", log.display());
+    }
+
+    fn ask(&self, request: &str) -> Outcome {
+        self.seen.lock().expect("seen").clear();
+        let answer = wire::exchange(self.address, request.as_bytes());
+        let upstream = std::mem::take(&mut *self.seen.lock().expect("seen"));
+        Outcome { answer: portless(answer, self.address), upstream }
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The proxies listen on different ports, which must not count as a difference.
+fn portless(mut answer: Answer, address: SocketAddr) -> Answer {
+    let port = address.port().to_string();
+    for message in &mut answer.responses {
+        message.body = message.body.replace(&port, "PORT");
+        message.fields.values_mut().flatten().for_each(|value| *value = value.replace(&port, "PORT"));
+    }
+    answer
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
+}
+
+/// Remembers each request and answers by its path: `/status/N`, `/chunked`, `/close`, `/interim`,
+/// `/broken`, or 200 with a few bytes.
+fn upstream(seen: Arc<Mutex<Vec<Message>>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let seen = Arc::clone(&seen);
+            thread::spawn(move || serve(stream, &seen));
+        }
+    });
+    address
+}
+
+fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Message>>) {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 16 * 1024];
+    while let Ok(length @ 1..) = stream.read(&mut chunk) {
+        bytes.extend_from_slice(&chunk[..length]);
+        while let Some(message) = wire::take(&mut bytes, false, false) {
+            let path = message.start.split(' ').nth(1).unwrap_or_default().to_owned();
+            let is_head = message.start.starts_with("HEAD ");
+            seen.lock().expect("seen").push(message);
+            let (text, ends) = respond(&path, is_head);
+            if stream.write_all(text.as_bytes()).is_err() || ends {
+                return;
+            }
+        }
+    }
+}
+
+fn respond(path: &str, is_head: bool) -> (String, bool) {
+    let plain = |status: &str, body: &str| {
+        let body_sent = if is_head { "" } else { body };
+        format!("HTTP/1.1 {status}\r\nX-Up: yes\r\nContent-Length: {}\r\n\r\n{body_sent}", body.len())
+    };
+    match path.split('?').next().unwrap_or_default() {
+        "/status/204" => ("HTTP/1.1 204 No Content\r\nx-up: yes\r\n\r\n".into(), false),
+        "/status/304" => ("HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n".into(), false),
+        "/status/503" => (plain("503 Service Unavailable", "not now"), false),
+        "/chunked" => {
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            (format!("{head}3\r\nabc\r\n5;x=y\r\ndefgh\r\n0\r\nx-trailer: t\r\n\r\n"), false)
+        }
+        "/close" => ("HTTP/1.1 200 OK\r\n\r\nuntil the end".into(), true),
+        "/closing" => (
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbye".into(),
+            true,
+        ),
+        "/interim" => {
+            (format!("HTTP/1.1 100 Continue\r\n\r\n{}", plain("200 OK", "after")), false)
+        }
+        "/broken" => ("HTTP/1.1 2x0 What\r\n\r\n".into(), true),
+        "/silent" => (String::new(), true),
+        "/short" => ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort".into(), true),
+        "/hop" => (
+            "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
+             Server: mine\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
+                .into(),
+            false,
+        ),
+        _ => (plain("200 OK", "hello"), false),
+    }
+}

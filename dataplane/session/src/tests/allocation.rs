@@ -1,0 +1,59 @@
+//! After warm-up a request allocates nothing.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use config::snapshot::{RouteAction, Terminal};
+
+use super::fixture::{
+    Proxy, cluster, forward, manager, on_both, read_message, route, tcp_proxy, upstream,
+};
+
+/// Answers every head that comes with the same bytes, reading as little as it can.
+fn terse(mut stream: TcpStream) {
+    let mut bytes = [0; 4096];
+    while let Ok(1..) = stream.read(&mut bytes) {
+        if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
+            return;
+        }
+    }
+}
+
+fn ask(client: &mut TcpStream, times: usize) {
+    for _ in 0..times {
+        client.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n").expect("sent");
+        let (head, body) = read_message(client).expect("answered");
+        assert_eq!(body, b"ok", "{head}");
+    }
+}
+
+/// Allocations of a worker that serves so many requests.
+fn allocations(start: impl Fn() -> Proxy, requests: usize) -> u64 {
+    let proxy = start();
+    ask(&mut proxy.connect(), requests);
+    proxy.stop()
+}
+
+#[test]
+fn a_request_allocates_nothing_after_warm_up() {
+    on_both(|which| {
+        let http = || {
+            let routes = vec![route("/", RouteAction::Forward(forward(&[(0, 1)])))];
+            let terminal = Terminal::Http(Arc::new(manager(routes)));
+            Proxy::start(which, terminal, vec![cluster(0, &[upstream(terse)])])
+        };
+        let (few, many) = (allocations(http, 500), allocations(http, 4_500));
+        // Timers and clocks may cost a handful; 4,000 requests may not.
+        assert!(many < few + 20, "{which:?}: {few} for 500 requests, {many} for 4,500");
+    });
+}
+
+#[test]
+fn a_proxied_byte_allocates_nothing_after_warm_up() {
+    on_both(|which| {
+        let tcp = || Proxy::start(which, tcp_proxy(0), vec![cluster(0, &[upstream(terse)])]);
+        let (few, many) = (allocations(tcp, 500), allocations(tcp, 4_500));
+        assert!(many < few + 20, "{which:?}: {few} for 500 round trips, {many} for 4,500");
+    });
+}
