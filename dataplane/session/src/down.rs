@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::snapshot::{FilterChain, Listener, Terminal, Transport as ChainTransport};
+use config::snapshot::{
+    FilterChain, ForwardClientCert, HttpManager, Listener, Terminal, Transport as ChainTransport,
+};
 use policy::chain;
 use policy::facts::{ConnectionFacts, Protocols, RequestFacts};
 use policy::rbac;
@@ -32,6 +34,8 @@ pub(crate) struct Down {
     pub(crate) timer: Option<Timer>,
     /// When the timer rings, while it is set for patience.
     pub(crate) rings_at: Nanos,
+    /// Our own SPIFFE id on this connection, where a header is to tell it.
+    pub(crate) local_uri: String,
 }
 
 /// What a client's connection is doing.
@@ -78,7 +82,17 @@ impl Facts {
 impl Down {
     pub(crate) fn new(io: Transport, listener: Arc<Listener>, facts: Facts) -> Self {
         let (held, state) = (VecDeque::new(), DownState::Inspecting);
-        Self { io, listener, chain: None, facts, held, state, timer: None, rings_at: Nanos(0) }
+        Self {
+            io,
+            listener,
+            chain: None,
+            facts,
+            held,
+            state,
+            timer: None,
+            rings_at: Nanos(0),
+            local_uri: String::new(),
+        }
     }
 
     /// Between two requests, with nothing begun: may be closed without loss.
@@ -252,6 +266,11 @@ impl<D: Driver> Worker<D> {
         match &chain.terminal {
             Terminal::Tcp(proxy) => self.begin_tcp(key, proxy),
             Terminal::Http(manager) => {
+                if tells_certificates(manager)
+                    && let Some(context) = &chain.tls
+                {
+                    down.local_uri = context.local_uri();
+                }
                 down.state = DownState::Http(Box::new(HttpSide::new(
                     Arc::clone(manager),
                     self.view.generation(),
@@ -345,4 +364,9 @@ fn is_admitted(down: &Down, chain: &FilterChain) -> bool {
         }
         verdict.allowed
     })
+}
+
+fn tells_certificates(manager: &HttpManager) -> bool {
+    use ForwardClientCert::{AppendForward, SanitizeSet};
+    matches!(manager.client_cert.forward, AppendForward | SanitizeSet)
 }

@@ -248,7 +248,7 @@ impl<D: Driver> Worker<D> {
         http.answered = None;
         let framing = head.framing;
         http.phase = match framing {
-            Framing::None => Phase::Waiting,
+            Framing::None | Framing::Length(0) => Phase::Waiting,
             framing => Phase::Body(Body::new(framing)),
         };
         let stream = Stream::new(key, ResponseTo::of(head), framing, now);
@@ -284,7 +284,7 @@ impl<D: Driver> Worker<D> {
             source: down.facts.source,
             local: down.facts.destination.ip(),
             peer: down.io.peer(),
-            local_uri: "",
+            local_uri: &down.local_uri,
             request_id: &request_id,
         };
         let remote = headers::request(head, &context);

@@ -78,7 +78,7 @@ impl Stream {
             pick: None,
             counted: None,
             is_queued: false,
-            is_request_done: framing == Framing::None,
+            is_request_done: matches!(framing, Framing::None | Framing::Length(0)),
             is_spent: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,

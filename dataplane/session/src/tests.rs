@@ -3,4 +3,5 @@
 mod allocation;
 mod fixture;
 mod http;
+mod mutual_tls;
 mod tcp;

@@ -12,6 +12,7 @@ use config::swap::Published;
 use ring::driver::Driver;
 use ring::start::Which;
 use ring::{Epoll, Limits, Uring, Waker};
+use tls::ServerContext;
 
 use crate::{Control, Counter, Counters, Worker, WorkerSpec};
 
@@ -37,11 +38,22 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Starts with one listener whose only chain ends in this terminal.
     pub(super) fn start(which: Which, terminal: Terminal, clusters: Vec<Cluster>) -> Self {
+        Self::start_with(which, terminal, clusters, None)
+    }
+
+    /// The same behind TLS.
+    pub(super) fn start_with(
+        which: Which,
+        terminal: Terminal,
+        clusters: Vec<Cluster>,
+        tls: Option<Arc<ServerContext>>,
+    ) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
         socket.set_nonblocking(true).expect("nonblocking");
         let address = socket.local_addr().expect("an address");
         let bound = Arc::new(Bound { sockets: vec![socket] });
-        let published = Published::new(snapshot(listener(address, bound, terminal), clusters));
+        let published =
+            Published::new(snapshot(listener_with(address, bound, terminal, tls), clusters));
         let (control, counters) = (Arc::new(Control::default()), Arc::new(Counters::default()));
         let spec = WorkerSpec {
             index: 0,
@@ -144,10 +156,19 @@ pub(super) fn snapshot(listener: Listener, clusters: Vec<Cluster>) -> Snapshot {
 }
 
 pub(super) fn listener(address: SocketAddr, bound: Arc<Bound>, terminal: Terminal) -> Listener {
+    listener_with(address, bound, terminal, None)
+}
+
+fn listener_with(
+    address: SocketAddr,
+    bound: Arc<Bound>,
+    terminal: Terminal,
+    tls: Option<Arc<ServerContext>>,
+) -> Listener {
     let chain = FilterChain {
         name: "only".into(),
         matches: ChainMatch::default(),
-        tls: None,
+        tls,
         tls_timeout: None,
         rbac: Vec::new(),
         terminal,

@@ -60,6 +60,9 @@ fn bodies_pass_unchanged_in_both_framings() {
         let (_, body) =
             ask(&mut client, "POST /l HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");
         assert_eq!(body, "a|POST /l HTTP/1.1|hello");
+        let (_, body) =
+            ask(&mut client, "POST /n HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(body, "a|POST /n HTTP/1.1|");
         let chunked = "POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
                        3\r\nfoo\r\n4;ext=1\r\nbarr\r\n0\r\n\r\n";
         let (_, body) = ask(&mut client, chunked);
