@@ -7,4 +7,16 @@
 //! reason; a snapshot is applied whole or not at all; nothing in it changes after it is published
 //! (secrets rotate behind their slots in `tls`).
 
+pub mod bootstrap;
+pub mod compile;
+pub mod limits;
+mod refused;
 pub mod snapshot;
+pub mod swap;
+pub mod update;
+pub mod validate;
+
+pub use bootstrap::{Bootstrap, ControlPlane, Target};
+pub use compile::{Binder, Compiler, Filler, ListenerOptions, Needed, Secrets};
+pub use refused::{Code, Kind, Refused};
+pub use update::{Change, Origin, Update};

@@ -1,1 +1,23 @@
-//! ringway-policy
+//! Pure decisions on a request head and a snapshot: which filter chain, which path, which route,
+//! who may, which headers, which answer.
+//!
+//! In: a [`wire::head::Head`], what is known of the connection ([`facts`]), the compiled
+//! configuration. Out: a borrowed part of that configuration, a verdict with its reason, or the
+//! head changed in place.
+//!
+//! Invariants: no clock, no randomness and no socket (the time and random numbers are arguments);
+//! nothing is allocated after warm-up; what is judged is what is forwarded ([`path`] runs first and
+//! changes the head itself); every refusal is one [`reply::Reason`]. The judge of behaviour is
+//! Envoy 1.40; where we differ on purpose the function says so.
+
+pub mod chain;
+pub mod facts;
+#[cfg(test)]
+mod fixture;
+pub mod headers;
+mod matcher;
+pub mod path;
+pub mod rbac;
+pub mod reply;
+pub mod route;
+mod scratch;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use crate::buf::{Buf, Pool};
 use crate::wake::Waker;
@@ -10,6 +11,14 @@ use crate::wake::Waker;
 /// Nanoseconds of the monotonic clock. The driver is the only clock of a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nanos(pub u64);
+
+impl Nanos {
+    /// The time so much later; the end of time where that is later still.
+    #[must_use]
+    pub fn after(self, passed: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
 
 /// What the worker calls a socket; comes back with each of its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

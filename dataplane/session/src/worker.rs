@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use config::swap::Reader;
 use ring::driver::{Driver, Event, Nanos, What};
-use ring::{Buf, Key, Slab, Timer, Wheel};
+use ring::{Buf, Key, Slab, Timer, Waker, Wheel};
 use upstream::{Clusters, Lease};
 use wire::head::Head;
 
@@ -141,6 +141,11 @@ impl<D: Driver> Worker<D> {
         };
         worker.take_over();
         worker
+    }
+
+    /// How another thread makes this worker look up.
+    pub fn waker(&self) -> Waker {
+        self.io.driver.waker()
     }
 
     /// Serves until it is told to stop, or until it drains and nothing is left.

@@ -60,12 +60,15 @@ pub struct Peer {
     pub sni: String,
     /// "TLSv1.3" or "TLSv1.2".
     pub version: &'static str,
-    /// The peer has shown a certificate and it was verified.
+    /// SHA-256 of the peer's verified certificate in DER; zeros if there is none.
+    pub fingerprint: [u8; 32],
+    /// The peer has shown a certificate and it was verified against the roots. Without that the
+    /// names above are empty.
     pub verified: bool,
 }
 
 /// Why a connection cannot go on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct TlsError {
     /// A stable reason, e.g. `tls.unknown_ca`, `tls.san_mismatch`, `tls.no_certificate`.

@@ -1,1 +1,21 @@
-//! ringway-upstream
+//! Where a request goes: endpoints, balancers, circuit breakers and the book-keeping of pools.
+//!
+//! In: the snapshot, the time and a random number as arguments, what became of connections (each
+//! under a key `K` that the session chooses). Out: a host, a pooled connection's key, or the reason
+//! why there is none. One [`Clusters`] a worker, shared with nobody.
+//!
+//! Invariants: no clock, no randomness, no socket; every connection that [`Clusters::open`] let in
+//! is counted until [`Clusters::closed`]; a host that left the configuration is never picked again
+//! and is forgotten with its last connection; nothing is allocated once a host has been used.
+
+mod balance;
+mod breaker;
+mod clusters;
+mod edf;
+mod host;
+mod state;
+
+pub use breaker::share;
+pub use clusters::{Clusters, Pick};
+pub use host::{HostId, IDLE_MAX, Lease, ORIGINAL_HOSTS_MAX, Release, Request};
+pub use state::NoHost;

@@ -200,39 +200,64 @@ impl Head {
         self.fields.push(field);
     }
 
+    /// Lowers the letters of a span over the bytes as they came.
+    pub fn lower(&mut self, span: Span) {
+        let start = span.start as usize;
+        if let Some(bytes) = self.base.get_mut(start..start.saturating_add(span.len as usize)) {
+            bytes.make_ascii_lowercase();
+        }
+    }
+
     /// Appends a field. The name must be lower case.
-    pub fn append(&mut self, name: &[u8], value: &[u8]) {
+    ///
+    /// Appends nothing and says false if the name is empty or if name or value hold CR, LF or
+    /// NUL: what is written here is not read again before it goes out.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let breaks = |bytes| memchr::memchr3(b'\r', b'\n', 0, bytes).is_some();
+        if name.is_empty() || breaks(name) || breaks(value) {
+            return false;
+        }
         let field = Field {
             name: self.add_bytes(name),
             value: self.add_bytes(value),
             known: Known::of(name),
         };
         self.fields.push(field);
+        true
     }
 
-    /// Removes every field of that name, then appends one. The name must be lower case.
-    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+    /// Removes every field of that name, then appends one. The name must be lower case. False as
+    /// for [`append`](Self::append).
+    pub fn set(&mut self, name: &[u8], value: &[u8]) -> bool {
         self.remove(name);
-        self.append(name, value);
+        self.append(name, value)
     }
 
     /// Removes every field of that lower-case name.
     pub fn remove(&mut self, name: &[u8]) {
-        let Self { base, extra, fields, .. } = self;
-        let read = |span: Span| {
-            let (from, len) = if span.len & EXTRA == 0 {
-                (&*base, span.len)
-            } else {
-                (&*extra, span.len & !EXTRA)
-            };
-            from.get(span.start as usize..span.start as usize + len as usize)
-        };
-        fields.retain(|field| read(field.name) != Some(name));
+        self.remove_where(|head, field| head.get(field.name) == name);
     }
 
     /// Removes every field of a known name.
     pub fn remove_known(&mut self, known: Known) {
-        self.fields.retain(|field| field.known != known);
+        self.retain(|field| field.known != known);
+    }
+
+    /// Keeps the fields for which `keep` says so.
+    pub fn retain(&mut self, keep: impl FnMut(&Field) -> bool) {
+        self.fields.retain(keep);
+    }
+
+    /// Removes the fields for which `goes` says so, judging each by the head as it was.
+    pub fn remove_where(&mut self, goes: impl Fn(&Self, &Field) -> bool) {
+        const GONE: Span = Span { start: u32::MAX, len: 0 };
+        for at in 0..self.fields.len() {
+            let gone = self.fields.get(at).is_some_and(|field| goes(self, field));
+            if let Some(field) = self.fields.get_mut(at).filter(|_| gone) {
+                field.name = GONE;
+            }
+        }
+        self.fields.retain(|field| field.name != GONE);
     }
 }
 

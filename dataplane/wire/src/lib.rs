@@ -6,4 +6,6 @@
 //! Invariants: no clock, no socket, no randomness, no allocation once a head's tables have grown;
 //! what two readers of the RFC could read in two ways is refused, with a reason; no input panics.
 
+pub mod detect;
+pub mod h1;
 pub mod head;

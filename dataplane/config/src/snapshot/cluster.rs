@@ -11,7 +11,7 @@ use tls::ClientContext;
 pub struct ClusterId(pub u32);
 
 /// `envoy.config.cluster.v3.Cluster` with its endpoints, compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cluster {
     /// Its id.
     pub id: ClusterId,
@@ -96,7 +96,7 @@ pub struct Endpoint {
 }
 
 /// `TransportSocketMatch`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TransportMatch {
     /// Its name.
     pub name: Arc<str>,

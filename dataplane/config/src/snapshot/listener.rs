@@ -96,7 +96,7 @@ pub struct ChainMatch {
 }
 
 /// `transport_protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// `raw_buffer`
     Raw,

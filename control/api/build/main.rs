@@ -1,0 +1,79 @@
+//! Compiles descriptors from the `.proto` files that the `envoy-types` package carries, and writes
+//! the part of them that reading and printing text needs as a table of constants.
+
+mod closure;
+mod emit;
+mod locate;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use protox::file::{ChainFileResolver, GoogleFileResolver, IncludeFileResolver};
+use protox::prost_reflect::prost_types::FileDescriptorSet;
+
+/// The folders of the package that imports are resolved in.
+const INCLUDES: [&str; 7] = [
+    "data-plane-api",
+    "xds",
+    "googleapis",
+    "protoc-gen-validate",
+    "cel-spec/proto",
+    "client_model",
+    "opentelemetry-proto",
+];
+
+/// Every message of these files, and all that is reachable from one, can be read from text.
+const ROOTS: [&str; 26] = [
+    "envoy/admin/v3/config_dump.proto",
+    "envoy/config/bootstrap/v3/bootstrap.proto",
+    "envoy/config/cluster/v3/cluster.proto",
+    "envoy/config/core/v3/protocol.proto",
+    "envoy/config/endpoint/v3/endpoint.proto",
+    "envoy/config/listener/v3/listener.proto",
+    "envoy/config/rbac/v3/rbac.proto",
+    "envoy/config/route/v3/route.proto",
+    "envoy/extensions/access_loggers/file/v3/file.proto",
+    "envoy/extensions/access_loggers/stream/v3/stream.proto",
+    "envoy/extensions/bootstrap/internal_listener/v3/internal_listener.proto",
+    "envoy/extensions/filters/http/rbac/v3/rbac.proto",
+    "envoy/extensions/filters/http/router/v3/router.proto",
+    "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.proto",
+    "envoy/extensions/filters/listener/original_dst/v3/original_dst.proto",
+    "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.proto",
+    "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
+    "envoy/extensions/filters/network/rbac/v3/rbac.proto",
+    "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto",
+    "envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto",
+    "envoy/extensions/request_id/uuid/v3/uuid.proto",
+    "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto",
+    "envoy/extensions/transport_sockets/tls/v3/secret.proto",
+    "envoy/extensions/transport_sockets/tls/v3/tls.proto",
+    "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
+    "envoy/service/discovery/v3/discovery.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for file in ["main.rs", "closure.rs", "emit.rs", "locate.rs"] {
+        println!("cargo::rerun-if-changed=build/{file}");
+    }
+    let protos = locate::envoy_types()?.join("proto");
+    let set = descriptors(&protos)?;
+    let table = closure::Table::reachable(&set, &ROOTS)?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
+    std::fs::write(out.join("table.rs"), emit::source(&table))?;
+    Ok(())
+}
+
+fn descriptors(protos: &Path) -> Result<FileDescriptorSet, Box<dyn Error>> {
+    let mut resolver = ChainFileResolver::new();
+    for include in INCLUDES {
+        resolver.add(IncludeFileResolver::new(protos.join(include)));
+    }
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).include_source_info(false);
+    for root in ROOTS {
+        compiler.open_file(root).map_err(|error| format!("{root}: {error:?}"))?;
+    }
+    Ok(compiler.file_descriptor_set())
+}

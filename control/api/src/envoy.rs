@@ -1,0 +1,36 @@
+//! Envoy's packages under short names.
+
+pub use envoy_types::pb::envoy::admin::v3 as admin;
+pub use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
+pub use envoy_types::pb::envoy::config::bootstrap::v3 as bootstrap;
+pub use envoy_types::pb::envoy::config::cluster::v3 as cluster;
+pub use envoy_types::pb::envoy::config::core::v3 as core;
+pub use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
+pub use envoy_types::pb::envoy::config::listener::v3 as listener;
+pub use envoy_types::pb::envoy::config::metrics::v3 as metrics;
+pub use envoy_types::pb::envoy::config::overload::v3 as overload;
+pub use envoy_types::pb::envoy::config::rbac::v3 as rbac;
+pub use envoy_types::pb::envoy::config::route::v3 as route;
+pub use envoy_types::pb::envoy::config::trace::v3 as trace;
+pub use envoy_types::pb::envoy::extensions::access_loggers::file::v3 as file_access_log;
+pub use envoy_types::pb::envoy::extensions::access_loggers::stream::v3 as stream_access_log;
+pub use envoy_types::pb::envoy::extensions::filters::http::rbac::v3 as http_rbac;
+pub use envoy_types::pb::envoy::extensions::filters::http::router::v3 as router;
+pub use envoy_types::pb::envoy::extensions::filters::listener::http_inspector::v3 as http_inspector;
+pub use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3 as original_dst;
+pub use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3 as tls_inspector;
+pub use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+pub use envoy_types::pb::envoy::extensions::filters::network::rbac::v3 as network_rbac;
+pub use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
+pub use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
+pub use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
+pub use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream_http;
+pub use envoy_types::pb::envoy::service::discovery::v3 as discovery;
+pub use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client as ads_client;
+pub use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server as ads_server;
+pub use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
+pub use envoy_types::pb::envoy::r#type::v3 as types;
+pub use envoy_types::pb::google::protobuf;
+pub use envoy_types::pb::google::protobuf::{Any, Duration, Struct, Value};
+pub use envoy_types::pb::google::rpc;
+pub use envoy_types::pb::xds;

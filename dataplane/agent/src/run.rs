@@ -1,0 +1,126 @@
+//! The agent's thread: everything asynchronous, started and ended together.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::admin::{self, Admin, Live, Report};
+use crate::error::AgentError;
+use crate::identity::{self, Secrets};
+use crate::settings::AgentConfig;
+use crate::xds::{Applied, Apply, Push, XdsClient, XdsOptions};
+
+/// How often old snapshots are looked after.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the agent is given by the program.
+pub struct Parts<A> {
+    /// Takes resources into force.
+    pub apply: A,
+    /// The slots that the agent fills itself.
+    pub secrets: Secrets,
+    /// Set once a first whole configuration is in force.
+    pub live: Arc<Live>,
+    /// `/stats` of the admin port.
+    pub stats: Report,
+    /// `/clusters` of the admin port.
+    pub clusters: Report,
+    /// Ends the program: set by `/quitquitquit`, and by whoever else holds it.
+    pub quit: watch::Sender<bool>,
+    /// The program's version.
+    pub version: &'static str,
+}
+
+/// What the agent asks of the thing that applies, beyond the stream.
+pub trait Keep: Apply + Send + 'static {
+    /// A secret has arrived or changed: what waited for it may come into force.
+    fn secrets_changed(&mut self);
+
+    /// Frees what no worker uses any more.
+    fn sweep(&mut self);
+}
+
+/// Runs until `parts.quit` becomes true. To be called on a thread of its own.
+pub fn run<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(), AgentError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| AgentError::new("agent.start", "runtime", error))?;
+    let result = runtime.block_on(run_on(config, parts));
+    // Name look-ups may still hang in threads of the runtime; they are not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// The same on a runtime that is there already.
+pub async fn run_on<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(), AgentError> {
+    let Parts { apply, secrets, live, stats, clusters, quit, version } = parts;
+    let stop = || quit.subscribe();
+    let apply = Shared(Arc::new(Mutex::new(apply)));
+    let mut tasks = tokio::task::JoinSet::new();
+    if let Some(address) = config.admin {
+        let listener = admin::bind(address).await?;
+        let node = (config.node.id.clone(), config.node.cluster.clone());
+        let started = Instant::now();
+        let quit = quit.clone();
+        let admin = Admin { version, node, live, stats, clusters, quit, started };
+        tasks.spawn(admin::serve(listener, admin, stop()));
+    }
+    if let Some(source) = config.identity {
+        tasks.spawn(identity::run(source, secrets.clone(), stop()));
+    }
+    if let Some(control) = config.control {
+        let options = XdsOptions::new(control.mode, config.node);
+        let client = XdsClient::new(control.target, options, apply.clone());
+        tasks.spawn(client.run(stop()));
+    }
+    tasks.spawn(keep(apply, secrets, stop()));
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            quit.send_replace(true);
+            return Err(AgentError::new("agent.task", "a part of the agent has failed", error));
+        }
+    }
+    Ok(())
+}
+
+async fn keep<A: Keep>(apply: Shared<A>, secrets: Secrets, mut stop: watch::Receiver<bool>) {
+    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = secrets.changed.notified() => apply.with(Keep::secrets_changed),
+            _ = sweep.tick() => apply.with(Keep::sweep),
+        }
+    }
+}
+
+/// One applier for the stream and for the rest. All of them run on one thread, so the lock is never
+/// waited for.
+struct Shared<A>(Arc<Mutex<A>>);
+
+impl<A> Clone for Shared<A> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<A> Shared<A> {
+    fn with<T>(&self, act: impl FnOnce(&mut A) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<A: Apply> Apply for Shared<A> {
+    fn apply(&mut self, push: &Push) -> Applied {
+        self.with(|apply| apply.apply(push))
+    }
+
+    fn connected(&mut self, connected: bool) {
+        self.with(|apply| apply.connected(connected));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! One route: what it asks of a request and what it does with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::envoy::core::RoutingPriority;
+use api::envoy::route::route_action::{
+    ClusterNotFoundResponseCode, ClusterSpecifier, MaxStreamDuration, UpgradeConfig,
+};
+use api::envoy::route::weighted_cluster::ClusterWeight;
+use api::envoy::route::{
+    DirectResponseAction, Route, RouteAction, RouteMatch, WeightedCluster, route, route_match,
+};
+
+use super::at::{At, Fault, refuse, without_effect};
+use super::headers::{self, Lists};
+use super::scope::Scope;
+use super::{matcher, retry, tcp, value};
+use crate::limits::MAX_WEIGHTED;
+use crate::snapshot::{self, Forward, PathMatch, Retry, Weighted};
+
+/// Envoy's default time-out for a response.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a route has from the levels above it.
+#[derive(Clone)]
+pub(crate) struct Defaults {
+    /// The longest body of a direct response, in bytes.
+    pub(crate) max_body: u32,
+    /// The clusters that are named have to exist.
+    pub(crate) must_exist: bool,
+    /// The virtual host's retry policy.
+    pub(crate) retry: Option<Retry>,
+}
+
+pub(crate) fn route(
+    at: &At<'_>,
+    route: &Route,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> Result<snapshot::Route, Fault> {
+    #[allow(deprecated)]
+    let Route {
+        name,
+        r#match,
+        metadata,
+        decorator,
+        typed_per_filter_config,
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        tracing,
+        per_request_buffer_limit_bytes,
+        stat_prefix,
+        request_body_buffer_limit,
+        route_specifiers,
+        action,
+    } = route;
+    refuse!(at; typed_per_filter_config, tracing, route_specifiers);
+    without_effect!(metadata, decorator, stat_prefix);
+    without_effect!(per_request_buffer_limit_bytes, request_body_buffer_limit);
+    let place = at.field("match");
+    let Some(r#match) = r#match else { return Err(place.missing("it has to be given")) };
+    let lists = Lists {
+        request_add: request_headers_to_add,
+        request_remove: request_headers_to_remove,
+        response_add: response_headers_to_add,
+        response_remove: response_headers_to_remove,
+    };
+    Ok(snapshot::Route {
+        name: name.as_str().into(),
+        matches: matches(&place, r#match)?,
+        action: route_action(at, action.as_ref(), defaults, scope)?,
+        headers: headers::changes(at, &lists)?,
+    })
+}
+
+fn matches(at: &At<'_>, given: &RouteMatch) -> Result<snapshot::RouteMatch, Fault> {
+    let RouteMatch {
+        case_sensitive,
+        runtime_fraction,
+        headers,
+        query_parameters,
+        cookies,
+        grpc,
+        tls_context,
+        dynamic_metadata,
+        filter_state,
+        path_specifier,
+    } = given;
+    refuse!(at; runtime_fraction, cookies, grpc, tls_context, dynamic_metadata, filter_state);
+    let place = at.field("headers");
+    let headers = headers.iter().enumerate();
+    let headers = headers.map(|(index, header)| matcher::header(&place.item(index), header));
+    let headers = headers.collect::<Result<_, _>>()?;
+    let place = at.field("query_parameters");
+    let query = query_parameters.iter().enumerate();
+    let query = query.map(|(index, one)| matcher::query(&place.item(index), one));
+    Ok(snapshot::RouteMatch {
+        path: path(at, path_specifier.as_ref())?,
+        case_sensitive: value::bool_or(case_sensitive, true),
+        headers,
+        query: query.collect::<Result<_, _>>()?,
+    })
+}
+
+fn path(at: &At<'_>, given: Option<&route_match::PathSpecifier>) -> Result<PathMatch, Fault> {
+    use route_match::PathSpecifier as Specifier;
+    let bytes = |text: &String| text.as_bytes().into();
+    match given {
+        Some(Specifier::Prefix(prefix)) => Ok(PathMatch::Prefix(bytes(prefix))),
+        Some(Specifier::Path(path)) => Ok(PathMatch::Exact(bytes(path))),
+        Some(Specifier::SafeRegex(pattern)) => {
+            Ok(PathMatch::Regex(matcher::regex(&at.field("safe_regex"), pattern)?))
+        }
+        Some(Specifier::PathSeparatedPrefix(prefix)) => {
+            let good = prefix.starts_with('/') && !prefix.ends_with('/');
+            if !good || prefix.contains(['?', '#']) {
+                let at = at.field("path_separated_prefix");
+                return Err(at.invalid("it begins with `/`, does not end in one, has no query"));
+            }
+            Ok(PathMatch::SeparatedPrefix(bytes(prefix)))
+        }
+        Some(Specifier::ConnectMatcher(_)) => {
+            Err(at.field("connect_matcher").unsupported("CONNECT is not supported"))
+        }
+        Some(Specifier::PathMatchPolicy(_)) => {
+            Err(at.field("path_match_policy").unsupported("path templates are not supported"))
+        }
+        None => Err(at.missing("`prefix`, `path`, `safe_regex` … has to be given")),
+    }
+}
+
+fn route_action(
+    at: &At<'_>,
+    action: Option<&route::Action>,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> Result<snapshot::RouteAction, Fault> {
+    match action {
+        Some(route::Action::Route(action)) => {
+            let forward = forward(&at.field("route"), action, defaults, scope)?;
+            Ok(snapshot::RouteAction::Forward(forward))
+        }
+        Some(route::Action::DirectResponse(action)) => {
+            direct(&at.field("direct_response"), action, defaults)
+        }
+        Some(route::Action::Redirect(_)) => {
+            Err(at.field("redirect").unsupported("redirects are not supported"))
+        }
+        Some(route::Action::FilterAction(_)) => {
+            Err(at.field("filter_action").unsupported("not supported"))
+        }
+        Some(route::Action::NonForwardingAction(_)) => {
+            Err(at.field("non_forwarding_action").unsupported("not supported"))
+        }
+        None => Err(at.missing("`route` or `direct_response` has to be given")),
+    }
+}
+
+fn direct(
+    at: &At<'_>,
+    action: &DirectResponseAction,
+    defaults: &Defaults,
+) -> Result<snapshot::RouteAction, Fault> {
+    let DirectResponseAction { status, body, body_format } = action;
+    refuse!(at; body_format);
+    let code = u16::try_from(*status).ok().filter(|code| (200..600).contains(code));
+    let status = code.ok_or_else(|| {
+        at.field("status").invalid(format!("{status} is not between 200 and 599"))
+    })?;
+    let at = at.field("body");
+    let body = body.as_ref().map(|body| value::data(&at, body)).transpose()?.unwrap_or_default();
+    at.at_most(defaults.max_body as usize, body.len())?;
+    Ok(snapshot::RouteAction::Direct { status, body: body.into() })
+}
+
+fn forward(
+    at: &At<'_>,
+    action: &RouteAction,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> Result<Forward, Fault> {
+    #[allow(deprecated)]
+    let RouteAction {
+        cluster_not_found_response_code,
+        metadata_match,
+        prefix_rewrite,
+        regex_rewrite,
+        path_rewrite_policy,
+        path_rewrite,
+        append_x_forwarded_host,
+        timeout,
+        idle_timeout,
+        flush_timeout,
+        early_data_policy,
+        retry_policy,
+        retry_policy_typed_config,
+        request_mirror_policies,
+        priority,
+        rate_limits,
+        include_vh_rate_limits,
+        hash_policy,
+        cors,
+        max_grpc_timeout,
+        grpc_timeout_offset,
+        upgrade_configs,
+        internal_redirect_policy,
+        internal_redirect_action,
+        max_internal_redirects,
+        hedge_policy,
+        max_stream_duration,
+        cluster_specifier,
+        host_rewrite_specifier,
+    } = action;
+    refuse!(at; metadata_match, prefix_rewrite, regex_rewrite, path_rewrite_policy, path_rewrite);
+    refuse!(at; append_x_forwarded_host, flush_timeout, early_data_policy, rate_limits, cors);
+    refuse!(at; retry_policy_typed_config, request_mirror_policies, hedge_policy);
+    refuse!(at; internal_redirect_policy, internal_redirect_action, host_rewrite_specifier);
+    // Hashes matter to ring-hash and Maglev clusters, gRPC time-outs to gRPC; there are none here.
+    without_effect!(hash_policy, max_grpc_timeout, grpc_timeout_offset);
+    without_effect!(include_vh_rate_limits, max_internal_redirects);
+    stream_duration(&at.field("max_stream_duration"), max_stream_duration.as_ref())?;
+    let class: RoutingPriority = value::enumeration(&at.field("priority"), *priority)?;
+    if class != RoutingPriority::Default {
+        return Err(at.field("priority").unsupported("only DEFAULT is supported"));
+    }
+    let place = at.field("retry_policy");
+    let own = retry_policy.as_ref().map(|policy| retry::compile(&place, policy)).transpose()?;
+    let clusters = clusters(at, cluster_specifier.as_ref(), defaults, scope)?;
+    let code = at.field("cluster_not_found_response_code");
+    Ok(Forward {
+        total_weight: tcp::total(at, &clusters)?,
+        clusters,
+        timeout: value::timeout(&at.field("timeout"), timeout, Some(TIMEOUT))?,
+        idle_timeout: match idle_timeout {
+            Some(_) => Some(value::timeout(&at.field("idle_timeout"), idle_timeout, None)?),
+            None => None,
+        },
+        cluster_not_found: match value::enumeration(&code, *cluster_not_found_response_code)? {
+            ClusterNotFoundResponseCode::ServiceUnavailable => 503,
+            ClusterNotFoundResponseCode::NotFound => 404,
+            ClusterNotFoundResponseCode::InternalServerError => 500,
+        },
+        retry: own.unwrap_or_else(|| defaults.retry.clone()),
+        upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
+    })
+}
+
+/// Only "no limit" is understood; the two gRPC fields matter to gRPC alone.
+fn stream_duration(at: &At<'_>, given: Option<&MaxStreamDuration>) -> Result<(), Fault> {
+    let Some(given) = given else { return Ok(()) };
+    let MaxStreamDuration { max_stream_duration, grpc_timeout_header_max, grpc_timeout_header_offset } =
+        given;
+    without_effect!(grpc_timeout_header_max, grpc_timeout_header_offset);
+    let at = at.field("max_stream_duration");
+    match value::timeout(&at, max_stream_duration, None)? {
+        None => Ok(()),
+        Some(_) => Err(at.unsupported("only 0s (no limit) is supported")),
+    }
+}
+
+fn upgrades(at: &At<'_>, configs: &[UpgradeConfig]) -> Result<Vec<(Box<str>, bool)>, Fault> {
+    let each = configs.iter().enumerate().map(|(index, config)| {
+        let at = at.item(index);
+        let UpgradeConfig { upgrade_type, enabled, connect_config } = config;
+        refuse!(at; connect_config);
+        let name = upgrade_name(&at.field("upgrade_type"), upgrade_type)?;
+        Ok((name, value::bool_or(enabled, true)))
+    });
+    each.collect()
+}
+
+/// An upgrade's name in lower case. CONNECT is a method and a later concern.
+pub(crate) fn upgrade_name(at: &At<'_>, name: &str) -> Result<Box<str>, Fault> {
+    let lower = name.to_ascii_lowercase();
+    match lower.as_str() {
+        "" => Err(at.missing("an upgrade has to be named")),
+        "connect" | "connect-udp" => Err(at.unsupported("CONNECT is not supported")),
+        _ => Ok(lower.into()),
+    }
+}
+
+fn clusters(
+    at: &At<'_>,
+    specifier: Option<&ClusterSpecifier>,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> Result<Vec<Weighted>, Fault> {
+    match specifier {
+        Some(ClusterSpecifier::Cluster(name)) => {
+            Ok(vec![named(&at.field("cluster"), name, 1, defaults, scope)?])
+        }
+        Some(ClusterSpecifier::WeightedClusters(list)) => {
+            weighted(&at.field("weighted_clusters"), list, defaults, scope)
+        }
+        Some(ClusterSpecifier::ClusterHeader(_)) => {
+            Err(at.field("cluster_header").unsupported("this field is not supported"))
+        }
+        Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => {
+            Err(at.field("cluster_specifier_plugin").unsupported("this field is not supported"))
+        }
+        Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => Err(at
+            .field("inline_cluster_specifier_plugin")
+            .unsupported("this field is not supported")),
+        None => Err(at.missing("`cluster` or `weighted_clusters` has to be given")),
+    }
+}
+
+fn weighted(
+    at: &At<'_>,
+    list: &WeightedCluster,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> Result<Vec<Weighted>, Fault> {
+    #[allow(deprecated)]
+    let WeightedCluster { clusters, total_weight, runtime_key_prefix, random_value_specifier } =
+        list;
+    refuse!(at; random_value_specifier);
+    // Envoy too goes by the sum of the weights; a runtime key without a runtime says nothing.
+    without_effect!(total_weight, runtime_key_prefix);
+    let at = at.field("clusters");
+    at.at_most(MAX_WEIGHTED, clusters.len())?;
+    let each = clusters.iter().enumerate();
+    each.map(|(index, one)| weight(&at.item(index), one, defaults, scope)).collect()
+}
+
+fn weight(
+    at: &At<'_>,
+    one: &ClusterWeight,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> Result<Weighted, Fault> {
+    let ClusterWeight {
+        name,
+        cluster_header,
+        weight,
+        metadata_match,
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        typed_per_filter_config,
+        host_rewrite_specifier,
+    } = one;
+    refuse!(at; cluster_header, metadata_match, request_headers_to_add);
+    refuse!(at; request_headers_to_remove, response_headers_to_add, response_headers_to_remove);
+    refuse!(at; typed_per_filter_config, host_rewrite_specifier);
+    named(&at.field("name"), name, value::u32_or(weight, 0), defaults, scope)
+}
+
+fn named(
+    at: &At<'_>,
+    name: &str,
+    weight: u32,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> Result<Weighted, Fault> {
+    let (name, cluster) = scope.names.id(at, name)?;
+    if defaults.must_exist {
+        // The field is printed now, because the check comes when all clusters are known.
+        scope.needs.clusters.push((at.missing("").field, Arc::clone(&name)));
+    }
+    Ok(Weighted { name, cluster, weight })
+}

@@ -1,0 +1,435 @@
+//! `Cluster`.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::envoy::cluster::circuit_breakers::Thresholds;
+use api::envoy::cluster::cluster::common_lb_config::LocalityConfigSpecifier;
+use api::envoy::cluster::cluster::{
+    ClusterDiscoveryType, ClusterProtocolSelection, CommonLbConfig, DiscoveryType,
+    EdsClusterConfig, LbConfig, LbPolicy as Policy, LeastRequestLbConfig, OriginalDstLbConfig,
+    RoundRobinLbConfig, TransportSocketMatch,
+};
+use api::envoy::cluster::{CircuitBreakers, Cluster, UpstreamConnectionOptions};
+use api::envoy::core::{BindConfig, RoutingPriority, TransportSocket};
+use api::envoy::protobuf::value::Kind;
+use api::envoy::raw_buffer::RawBuffer;
+use api::envoy::tls::UpstreamTlsContext;
+use prost::Name;
+
+use super::at::{At, Fault, refuse, refuse_true, typed, without_effect};
+use super::chain::typed_config;
+use super::endpoint::{self, Assignment};
+use super::http_filter::type_name;
+use super::scope::{Needs, Scope};
+use super::{source, tls as tls_context, upstream_http, value};
+use crate::limits::MAX_TRANSPORT_MATCHES;
+use crate::snapshot::{
+    self, Discovery, Endpoints, LbPolicy, TransportMatch, UpstreamProtocol, UpstreamTransport,
+};
+
+/// Envoy's defaults.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const BREAKER: u32 = 1024;
+const PANIC_PERCENT: f64 = 50.0;
+/// What Linux waits before its first keep-alive probe.
+const KEEPALIVE_S: u32 = 7200;
+
+/// A cluster but for the endpoints that EDS brings.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) cluster: snapshot::Cluster,
+    /// The endpoints that stand in the cluster itself.
+    pub(crate) assignment: Option<Assignment>,
+    /// The name to ask EDS for.
+    pub(crate) eds: Option<Arc<str>>,
+    pub(crate) needs: Needs,
+}
+
+pub(crate) fn compile(
+    at: &At<'_>,
+    cluster: &Cluster,
+    scope: &mut Scope<'_>,
+) -> Result<Compiled, Fault> {
+    #[allow(deprecated)]
+    let Cluster {
+        transport_socket_matches,
+        transport_socket_matcher,
+        name,
+        alt_stat_name,
+        stats_matcher,
+        eds_cluster_config,
+        connect_timeout,
+        per_connection_buffer_limit_bytes,
+        per_connection_buffer_high_watermark_timeout,
+        lb_policy,
+        load_assignment,
+        health_checks,
+        max_requests_per_connection,
+        circuit_breakers,
+        upstream_http_protocol_options,
+        common_http_protocol_options,
+        http_protocol_options,
+        http2_protocol_options,
+        typed_extension_protocol_options,
+        dns_refresh_rate,
+        dns_jitter,
+        dns_failure_refresh_rate,
+        respect_dns_ttl,
+        dns_lookup_family,
+        dns_resolvers,
+        use_tcp_for_dns_lookups,
+        dns_resolution_config,
+        typed_dns_resolver_config,
+        wait_for_warm_on_init,
+        outlier_detection,
+        cleanup_interval,
+        upstream_bind_config,
+        lb_subset_config,
+        common_lb_config,
+        transport_socket,
+        metadata,
+        protocol_selection,
+        upstream_connection_options,
+        close_connections_on_host_health_failure,
+        ignore_health_on_host_removal,
+        filters,
+        load_balancing_policy,
+        lrs_server,
+        lrs_report_endpoint_metrics,
+        track_timeout_budgets,
+        upstream_config,
+        track_cluster_stats,
+        preconnect_policy,
+        connection_pool_per_downstream_connection,
+        queuing_policies,
+        cluster_discovery_type,
+        lb_config,
+    } = cluster;
+    refuse!(at; transport_socket_matcher, per_connection_buffer_high_watermark_timeout);
+    refuse!(at; health_checks, upstream_http_protocol_options, http2_protocol_options);
+    refuse!(at; outlier_detection, lb_subset_config, filters, load_balancing_policy, lrs_server);
+    refuse!(at; lrs_report_endpoint_metrics, upstream_config, preconnect_policy);
+    refuse!(at; connection_pool_per_downstream_connection, queuing_policies);
+    // No kind of cluster that is supported looks up names.
+    without_effect!(dns_refresh_rate, dns_jitter, dns_failure_refresh_rate, respect_dns_ttl);
+    without_effect!(dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups);
+    without_effect!(dns_resolution_config, typed_dns_resolver_config);
+    without_effect!(alt_stat_name, stats_matcher, metadata, track_timeout_budgets);
+    without_effect!(track_cluster_stats, per_connection_buffer_limit_bytes);
+    without_effect!(wait_for_warm_on_init, cleanup_interval);
+    without_effect!(close_connections_on_host_health_failure, ignore_health_on_host_removal);
+    let place = at.field("protocol_selection");
+    // HTTP/1.1 is all that is spoken on either side, so both values mean the same.
+    let _: ClusterProtocolSelection = value::enumeration(&place, *protocol_selection)?;
+    let (name, id) = scope.names.id(&at.field("name"), name)?;
+    let discovery = discovery(at, cluster_discovery_type.as_ref())?;
+    let common = at.field("common_lb_config");
+    common_lb(&common, common_lb_config.as_ref())?;
+    let mut http = upstream_http::options(
+        &at.field("typed_extension_protocol_options"),
+        typed_extension_protocol_options,
+    )?;
+    let common = at.field("common_http_protocol_options");
+    http.common(&common, common_http_protocol_options.as_ref())?;
+    let http1 = at.field("http_protocol_options");
+    upstream_http::http1(&http1, http_protocol_options.as_ref())?;
+    let place = at.field("connect_timeout");
+    let connect = value::duration(&place, connect_timeout)?.unwrap_or(CONNECT_TIMEOUT);
+    if connect.is_zero() {
+        return Err(place.invalid("longer than 0s"));
+    }
+    let lb = lb_config.as_ref();
+    Ok(Compiled {
+        assignment: assignment(at, discovery, load_assignment.as_ref())?,
+        eds: eds(at, discovery, eds_cluster_config.as_ref(), &name)?,
+        cluster: snapshot::Cluster {
+            id,
+            discovery,
+            policy: policy(at, discovery, *lb_policy, lb)?,
+            endpoints: Arc::new(Endpoints::default()),
+            connect_timeout: connect,
+            transport_matches: transport_matches(at, transport_socket_matches, scope)?,
+            transport: transport(&at.field("transport_socket"), transport_socket.as_ref(), scope)?,
+            bind: bind(&at.field("upstream_bind_config"), upstream_bind_config.as_ref())?,
+            limits: limits(&at.field("circuit_breakers"), circuit_breakers.as_ref())?,
+            max_requests_per_connection: http
+                .max_requests_per_connection
+                .unwrap_or(value::u32_or(max_requests_per_connection, 0)),
+            idle_timeout: http.idle_timeout,
+            port_override: port_override(at, lb)?,
+            protocol: UpstreamProtocol::Http1,
+            keepalive_s: keepalive(
+                &at.field("upstream_connection_options"),
+                upstream_connection_options.as_ref(),
+            )?,
+            name,
+        },
+        needs: std::mem::take(&mut scope.needs),
+    })
+}
+
+fn discovery(at: &At<'_>, given: Option<&ClusterDiscoveryType>) -> Result<Discovery, Fault> {
+    let number = match given {
+        None => 0,
+        Some(ClusterDiscoveryType::Type(number)) => *number,
+        Some(ClusterDiscoveryType::ClusterType(custom)) => {
+            let reason = format!("the cluster type `{}` is not supported", custom.name);
+            return Err(at.field("cluster_type").unsupported(reason));
+        }
+    };
+    let at = at.field("type");
+    match value::enumeration(&at, number)? {
+        DiscoveryType::Static => Ok(Discovery::Static),
+        DiscoveryType::Eds => Ok(Discovery::Eds),
+        DiscoveryType::OriginalDst => Ok(Discovery::OriginalDst),
+        other @ (DiscoveryType::StrictDns | DiscoveryType::LogicalDns) => {
+            let name = other.as_str_name();
+            Err(at.unsupported(format!("{name}: only STATIC, EDS and ORIGINAL_DST are supported")))
+        }
+    }
+}
+
+fn assignment(
+    at: &At<'_>,
+    discovery: Discovery,
+    given: Option<&api::envoy::endpoint::ClusterLoadAssignment>,
+) -> Result<Option<Assignment>, Fault> {
+    let at = at.field("load_assignment");
+    match (discovery, given) {
+        (Discovery::Static, Some(given)) => endpoint::compile(&at, given).map(Some),
+        (Discovery::Static, None) => Ok(Some(Assignment::default())),
+        (_, Some(_)) => Err(at.invalid("only a STATIC cluster has its endpoints in itself")),
+        (_, None) => Ok(None),
+    }
+}
+
+fn eds(
+    at: &At<'_>,
+    discovery: Discovery,
+    config: Option<&EdsClusterConfig>,
+    name: &Arc<str>,
+) -> Result<Option<Arc<str>>, Fault> {
+    let at = at.field("eds_cluster_config");
+    match (discovery, config) {
+        (Discovery::Eds, Some(EdsClusterConfig { eds_config, service_name })) => {
+            source::ads(&at.field("eds_config"), eds_config)?;
+            Ok(Some(match service_name.is_empty() {
+                true => Arc::clone(name),
+                false => service_name.as_str().into(),
+            }))
+        }
+        (Discovery::Eds, None) => Err(at.missing("an EDS cluster has to say where from")),
+        (_, Some(_)) => Err(at.invalid("only for clusters of type EDS")),
+        (_, None) => Ok(None),
+    }
+}
+
+fn policy(
+    at: &At<'_>,
+    discovery: Discovery,
+    number: i32,
+    config: Option<&LbConfig>,
+) -> Result<LbPolicy, Fault> {
+    let place = at.field("lb_policy");
+    let policy = match value::enumeration(&place, number)? {
+        Policy::RoundRobin => LbPolicy::RoundRobin,
+        Policy::LeastRequest => LbPolicy::LeastRequest { choices: 2 },
+        Policy::Random => LbPolicy::Random,
+        Policy::ClusterProvided => LbPolicy::Provided,
+        other @ (Policy::RingHash | Policy::Maglev | Policy::LoadBalancingPolicyConfig) => {
+            return Err(place.unsupported(format!("{} is not supported", other.as_str_name())));
+        }
+    };
+    if (discovery == Discovery::OriginalDst) != (policy == LbPolicy::Provided) {
+        return Err(place.invalid("ORIGINAL_DST clusters, and only they, use CLUSTER_PROVIDED"));
+    }
+    match (config, policy) {
+        (Some(LbConfig::LeastRequestLbConfig(config)), LbPolicy::LeastRequest { .. }) => {
+            let choices = least_request(&at.field("least_request_lb_config"), config)?;
+            Ok(LbPolicy::LeastRequest { choices })
+        }
+        (Some(LbConfig::RoundRobinLbConfig(config)), LbPolicy::RoundRobin) => {
+            let RoundRobinLbConfig { slow_start_config } = config;
+            refuse!(at.field("round_robin_lb_config"); slow_start_config);
+            Ok(policy)
+        }
+        // As in Envoy, the settings of a policy that is not used say nothing.
+        _ => Ok(policy),
+    }
+}
+
+fn least_request(at: &At<'_>, config: &LeastRequestLbConfig) -> Result<u32, Fault> {
+    let LeastRequestLbConfig { choice_count, active_request_bias, slow_start_config } = config;
+    refuse!(at; active_request_bias, slow_start_config);
+    match value::u32_or(choice_count, 2) {
+        choices @ 2.. => Ok(choices),
+        _ => Err(at.field("choice_count").invalid("at least 2")),
+    }
+}
+
+fn port_override(at: &At<'_>, config: Option<&LbConfig>) -> Result<Option<u16>, Fault> {
+    let Some(LbConfig::OriginalDstLbConfig(config)) = config else { return Ok(None) };
+    let at = at.field("original_dst_lb_config");
+    let OriginalDstLbConfig {
+        use_http_header,
+        http_header_name,
+        upstream_port_override,
+        metadata_key,
+    } = config;
+    refuse!(at; use_http_header, http_header_name, metadata_key);
+    let at = at.field("upstream_port_override");
+    upstream_port_override.as_ref().map(|port| value::port(&at, port.value)).transpose()
+}
+
+fn common_lb(at: &At<'_>, config: Option<&CommonLbConfig>) -> Result<(), Fault> {
+    let Some(config) = config else { return Ok(()) };
+    let CommonLbConfig {
+        healthy_panic_threshold,
+        update_merge_window,
+        ignore_new_hosts_until_first_hc,
+        close_connections_on_host_set_change,
+        consistent_hashing_lb_config,
+        override_host_status,
+        locality_config_specifier,
+    } = config;
+    refuse!(at; close_connections_on_host_set_change);
+    without_effect!(update_merge_window, ignore_new_hosts_until_first_hc);
+    without_effect!(consistent_hashing_lb_config, override_host_status);
+    if healthy_panic_threshold.as_ref().is_some_and(|given| given.value != PANIC_PERCENT) {
+        return Err(at.field("healthy_panic_threshold").unsupported("only 50 % is supported"));
+    }
+    match locality_config_specifier {
+        // Zones are compared with those of a local cluster, and there is none.
+        None | Some(LocalityConfigSpecifier::ZoneAwareLbConfig(_)) => Ok(()),
+        Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_)) => {
+            Err(at.field("locality_weighted_lb_config").unsupported("this field is not supported"))
+        }
+    }
+}
+
+fn transport_matches(
+    at: &At<'_>,
+    list: &[TransportSocketMatch],
+    scope: &mut Scope<'_>,
+) -> Result<Vec<TransportMatch>, Fault> {
+    let at = at.field("transport_socket_matches");
+    at.at_most(MAX_TRANSPORT_MATCHES, list.len())?;
+    let each = list.iter().enumerate().map(|(index, one)| {
+        let at = at.item(index);
+        let TransportSocketMatch { name, r#match, transport_socket } = one;
+        let place = at.field("match");
+        let fields = r#match.iter().flat_map(|criteria| &criteria.fields);
+        let criteria = fields.map(|(key, value)| match &value.kind {
+            Some(Kind::StringValue(text)) => Ok((key.as_str().into(), text.as_str().into())),
+            _ => Err(place.key(key).unsupported("only text is supported")),
+        });
+        Ok(TransportMatch {
+            name: name.as_str().into(),
+            criteria: criteria.collect::<Result<_, _>>()?,
+            transport: transport(&at.field("transport_socket"), transport_socket.as_ref(), scope)?,
+        })
+    });
+    each.collect()
+}
+
+fn transport(
+    at: &At<'_>,
+    socket: Option<&TransportSocket>,
+    scope: &mut Scope<'_>,
+) -> Result<UpstreamTransport, Fault> {
+    let Some(socket) = socket else { return Ok(UpstreamTransport::Raw) };
+    let any = typed_config(at, socket)?;
+    let at = at.field("typed_config");
+    let kind = type_name(any);
+    if kind == UpstreamTlsContext::full_name() {
+        let context: UpstreamTlsContext = typed(&at, any)?;
+        return tls_context::client(&at, &context, scope).map(UpstreamTransport::Tls);
+    }
+    if kind == RawBuffer::full_name() {
+        return Ok(UpstreamTransport::Raw);
+    }
+    Err(at.unsupported(format!("the transport socket `{}` ({kind}) is not supported", socket.name)))
+}
+
+fn bind(at: &At<'_>, config: Option<&BindConfig>) -> Result<Option<IpAddr>, Fault> {
+    let Some(config) = config else { return Ok(None) };
+    #[allow(deprecated)]
+    let BindConfig {
+        source_address,
+        freebind,
+        socket_options,
+        extra_source_addresses,
+        additional_source_addresses,
+        local_address_selector,
+        validate_network_namespaces,
+    } = config;
+    refuse!(at; socket_options, local_address_selector, validate_network_namespaces);
+    refuse!(at; extra_source_addresses, additional_source_addresses);
+    refuse_true!(at; freebind);
+    let at = at.field("source_address");
+    let Some(address) = source_address else { return Ok(None) };
+    let address = value::socket_address(&at, address)?;
+    match address.port() {
+        0 => Ok(Some(address.ip())),
+        _ => Err(at.field("port_value").unsupported("only 0 (any port) is supported")),
+    }
+}
+
+fn limits(
+    at: &At<'_>,
+    given: Option<&CircuitBreakers>,
+) -> Result<snapshot::CircuitBreakers, Fault> {
+    let mut limits = snapshot::CircuitBreakers {
+        max_connections: BREAKER,
+        max_pending: BREAKER,
+        max_requests: BREAKER,
+    };
+    let Some(CircuitBreakers { thresholds, per_host_thresholds }) = given else {
+        return Ok(limits);
+    };
+    refuse!(at; per_host_thresholds);
+    let at = at.field("thresholds");
+    let mut seen = HashMap::new();
+    for (index, one) in thresholds.iter().enumerate() {
+        let at = at.item(index);
+        let Thresholds {
+            priority,
+            max_connections,
+            max_pending_requests,
+            max_requests,
+            max_retries,
+            retry_budget,
+            track_remaining,
+            max_connection_pools,
+        } = one;
+        refuse!(at; retry_budget);
+        without_effect!(max_retries, track_remaining, max_connection_pools);
+        let priority: RoutingPriority = value::enumeration(&at.field("priority"), *priority)?;
+        // As in Envoy the first entry of a priority counts; no route has the high one.
+        if seen.insert(priority as i32, ()).is_none() && priority == RoutingPriority::Default {
+            limits.max_connections = value::u32_or(max_connections, BREAKER);
+            limits.max_pending = value::u32_or(max_pending_requests, BREAKER);
+            limits.max_requests = value::u32_or(max_requests, BREAKER);
+        }
+    }
+    Ok(limits)
+}
+
+fn keepalive(
+    at: &At<'_>,
+    options: Option<&UpstreamConnectionOptions>,
+) -> Result<Option<u32>, Fault> {
+    let Some(options) = options else { return Ok(None) };
+    let UpstreamConnectionOptions {
+        tcp_keepalive,
+        set_local_interface_name_on_upstream_connections,
+        happy_eyeballs_config,
+    } = options;
+    refuse!(at; set_local_interface_name_on_upstream_connections);
+    without_effect!(happy_eyeballs_config);
+    let Some(keepalive) = tcp_keepalive else { return Ok(None) };
+    Ok(Some(value::u32_or(&keepalive.keepalive_time, KEEPALIVE_S)))
+}

@@ -1,0 +1,164 @@
+//! `ClusterLoadAssignment`.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use api::envoy::core::{HealthStatus, Metadata};
+use api::envoy::endpoint::cluster_load_assignment::Policy;
+use api::envoy::endpoint::{
+    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint,
+    locality_lb_endpoints,
+};
+use api::envoy::protobuf::value::Kind;
+
+use super::at::{At, Fault, refuse, without_effect};
+use super::value;
+use crate::limits::MAX_ENDPOINTS;
+use crate::snapshot::{self, TransportMatch};
+
+/// The metadata that `transport_socket_matches` look at.
+const TRANSPORT_MATCH: &str = "envoy.transport_socket_match";
+
+/// An assignment, before it is known which cluster's transports its hosts choose from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Assignment {
+    /// The hosts of the priority that is used.
+    pub(crate) hosts: Vec<Host>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    address: SocketAddr,
+    weight: u32,
+    healthy: bool,
+    labels: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Assignment {
+    /// The hosts with the first transport that each one's metadata fits.
+    pub(crate) fn resolve(&self, matches: &[TransportMatch]) -> Vec<snapshot::Endpoint> {
+        let hosts = self.hosts.iter().map(|host| snapshot::Endpoint {
+            address: host.address,
+            weight: host.weight,
+            healthy: host.healthy,
+            transport: matches.iter().position(|one| {
+                one.criteria.iter().all(|wanted| host.labels.contains(wanted))
+            }),
+        });
+        hosts.collect()
+    }
+}
+
+pub(crate) fn compile(
+    at: &At<'_>,
+    assignment: &ClusterLoadAssignment,
+) -> Result<Assignment, Fault> {
+    let ClusterLoadAssignment { cluster_name, endpoints, named_endpoints, policy } = assignment;
+    without_effect!(cluster_name);
+    refuse!(at; named_endpoints);
+    if let Some(policy) = policy {
+        let at = at.field("policy");
+        let Policy {
+            drop_overloads,
+            overprovisioning_factor,
+            endpoint_stale_after,
+            weighted_priority_health,
+        } = policy;
+        refuse!(at; drop_overloads);
+        without_effect!(overprovisioning_factor, endpoint_stale_after, weighted_priority_health);
+    }
+    let at = at.field("endpoints");
+    let all = endpoints.iter().map(|locality| locality.lb_endpoints.len()).sum();
+    at.at_most(MAX_ENDPOINTS, all)?;
+    let mut hosts = Vec::with_capacity(all);
+    let mut seen = HashSet::with_capacity(all);
+    for (index, locality) in endpoints.iter().enumerate() {
+        self::locality(&at.item(index), locality, &mut hosts, &mut seen)?;
+    }
+    Ok(Assignment { hosts: used(hosts) })
+}
+
+/// The hosts of the first priority with a healthy host, else of the first with any.
+fn used(hosts: Vec<(u32, Host)>) -> Vec<Host> {
+    let healthy = hosts.iter().filter(|(_, host)| host.healthy).map(|(p, _)| *p).min();
+    let Some(priority) = healthy.or_else(|| hosts.iter().map(|(p, _)| *p).min()) else {
+        return Vec::new();
+    };
+    hosts.into_iter().filter(|(p, _)| *p == priority).map(|(_, host)| host).collect()
+}
+
+fn locality(
+    at: &At<'_>,
+    endpoints: &LocalityLbEndpoints,
+    hosts: &mut Vec<(u32, Host)>,
+    seen: &mut HashSet<SocketAddr>,
+) -> Result<(), Fault> {
+    let LocalityLbEndpoints {
+        locality,
+        metadata,
+        lb_endpoints,
+        load_balancing_weight,
+        priority,
+        proximity,
+        lb_config,
+    } = endpoints;
+    without_effect!(locality, metadata, load_balancing_weight, proximity);
+    #[allow(deprecated)]
+    let refused = match lb_config {
+        None => None,
+        Some(locality_lb_endpoints::LbConfig::LoadBalancerEndpoints(_)) => {
+            Some("load_balancer_endpoints")
+        }
+        Some(locality_lb_endpoints::LbConfig::LedsClusterLocalityConfig(_)) => {
+            Some("leds_cluster_locality_config")
+        }
+    };
+    if let Some(field) = refused {
+        return Err(at.field(field).unsupported("this field is not supported"));
+    }
+    let at = at.field("lb_endpoints");
+    for (index, endpoint) in lb_endpoints.iter().enumerate() {
+        let host = host(&at.item(index), endpoint)?;
+        // An address that is there twice is one host, as in Envoy.
+        if seen.insert(host.address) {
+            hosts.push((*priority, host));
+        }
+    }
+    Ok(())
+}
+
+fn host(at: &At<'_>, endpoint: &LbEndpoint) -> Result<Host, Fault> {
+    let LbEndpoint { health_status, metadata, load_balancing_weight, host_identifier } = endpoint;
+    let weight = value::u32_or(load_balancing_weight, 1);
+    if weight == 0 {
+        return Err(at.field("load_balancing_weight").invalid("at least 1"));
+    }
+    let healthy = match value::enumeration(&at.field("health_status"), *health_status)? {
+        HealthStatus::Unknown | HealthStatus::Healthy | HealthStatus::Degraded => true,
+        HealthStatus::Unhealthy | HealthStatus::Draining | HealthStatus::Timeout => false,
+    };
+    let Some(lb_endpoint::HostIdentifier::Endpoint(endpoint)) = host_identifier else {
+        return Err(at.missing("`endpoint` has to be given"));
+    };
+    let at = at.field("endpoint");
+    let Endpoint { address, health_check_config, hostname, additional_addresses, observability_name } =
+        endpoint;
+    without_effect!(health_check_config, hostname, additional_addresses, observability_name);
+    Ok(Host {
+        address: value::socket(&at.field("address"), address)?,
+        weight,
+        healthy,
+        labels: labels(metadata.as_ref()),
+    })
+}
+
+/// The text values of the metadata that transports are matched with.
+fn labels(metadata: Option<&Metadata>) -> Vec<(Box<str>, Box<str>)> {
+    let found = metadata.and_then(|metadata| metadata.filter_metadata.get(TRANSPORT_MATCH));
+    let fields = found.into_iter().flat_map(|found| &found.fields);
+    let text = fields.filter_map(|(key, value)| match &value.kind {
+        Some(Kind::StringValue(text)) => Some((key.as_str().into(), text.as_str().into())),
+        _ => None,
+    });
+    text.collect()
+}

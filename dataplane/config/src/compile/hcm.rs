@@ -1,0 +1,348 @@
+//! `envoy.filters.network.http_connection_manager`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::envoy::core::http_protocol_options::HeadersWithUnderscoresAction;
+use api::envoy::core::{Http1ProtocolOptions, HttpProtocolOptions};
+use api::envoy::hcm::http_connection_manager::{
+    CodecType, ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier,
+    ServerHeaderTransformation, SetCurrentClientCertDetails, Tracing, UpgradeConfig,
+};
+use api::envoy::hcm::{HttpConnectionManager, Rds, RequestIdExtension};
+
+use super::at::{At, Fault, refuse, refuse_true, without_effect};
+use super::scope::Scope;
+use super::{action, http_filter, route, source, value};
+use crate::snapshot::{
+    ClientCert, EscapedSlashes, ForwardClientCert, HttpManager, Routes, ServerHeader,
+};
+
+/// Envoy's defaults.
+const IDLE: Duration = Duration::from_secs(3600);
+const STREAM_IDLE: Duration = Duration::from_secs(300);
+const HEAD_KIB: u32 = 60;
+const FIELDS: u32 = 100;
+
+pub(crate) fn compile(
+    at: &At<'_>,
+    manager: &HttpConnectionManager,
+    scope: &mut Scope<'_>,
+) -> Result<HttpManager, Fault> {
+    #[allow(deprecated)]
+    let HttpConnectionManager {
+        codec_type,
+        stat_prefix,
+        http_filters,
+        add_user_agent,
+        tracing,
+        common_http_protocol_options,
+        http1_safe_max_connection_duration,
+        http_protocol_options,
+        http2_protocol_options,
+        http3_protocol_options,
+        server_name,
+        server_header_transformation,
+        scheme_header_transformation,
+        max_request_headers_kb,
+        stream_idle_timeout,
+        stream_flush_timeout,
+        request_timeout,
+        request_headers_timeout,
+        drain_timeout,
+        drain_timeout_jitter,
+        delayed_close_timeout,
+        access_log,
+        access_log_flush_interval,
+        flush_access_log_on_new_request,
+        access_log_options,
+        use_remote_address,
+        xff_num_trusted_hops,
+        original_ip_detection_extensions,
+        early_header_mutation_extensions,
+        internal_address_config,
+        skip_xff_append,
+        via,
+        generate_request_id,
+        preserve_external_request_id,
+        always_set_request_id_in_response,
+        forward_client_cert_details,
+        set_current_client_cert_details,
+        forward_client_cert_matcher,
+        proxy_100_continue,
+        represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
+        upgrade_configs,
+        normalize_path,
+        merge_slashes,
+        path_with_escaped_slashes_action,
+        request_id_extension,
+        local_reply_config,
+        strip_matching_host_port,
+        stream_error_on_invalid_http_message,
+        path_normalization_options,
+        strip_trailing_host_dot,
+        proxy_status_config,
+        typed_header_validation_config,
+        append_x_forwarded_port,
+        append_local_overload,
+        add_proxy_protocol_connection_state,
+        forward_proto_config,
+        route_specifier,
+        strip_port_mode,
+    } = manager;
+    refuse!(at; http3_protocol_options, scheme_header_transformation, stream_flush_timeout);
+    refuse!(at; access_log, xff_num_trusted_hops, original_ip_detection_extensions);
+    refuse!(at; early_header_mutation_extensions, internal_address_config, skip_xff_append);
+    refuse!(at; always_set_request_id_in_response, forward_client_cert_matcher);
+    refuse!(at; represent_ipv4_remote_address_as_ipv4_mapped_ipv6, local_reply_config);
+    refuse!(at; strip_matching_host_port, path_normalization_options, strip_trailing_host_dot);
+    refuse!(at; proxy_status_config, typed_header_validation_config, append_x_forwarded_port);
+    refuse!(at; forward_proto_config, strip_port_mode);
+    refuse_true!(at; add_user_agent, stream_error_on_invalid_http_message);
+    without_effect!(http1_safe_max_connection_duration, http2_protocol_options, drain_timeout);
+    without_effect!(drain_timeout_jitter, delayed_close_timeout, access_log_flush_interval);
+    without_effect!(flush_access_log_on_new_request, access_log_options, append_local_overload);
+    without_effect!(add_proxy_protocol_connection_state);
+    codec(&at.field("codec_type"), *codec_type)?;
+    self::tracing(&at.field("tracing"), tracing.as_ref())?;
+    request_id(&at.field("request_id_extension"), request_id_extension.as_ref())?;
+    let filters = http_filter::compile(&at.field("http_filters"), http_filters)?;
+    let http1 = http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())?;
+    let common = at.field("common_http_protocol_options");
+    let common = common_options(&common, common_http_protocol_options.as_ref())?;
+    let slashes = at.field("path_with_escaped_slashes_action");
+    let time = |name: &str, given, default| value::timeout(&at.field(name), given, default);
+    Ok(HttpManager {
+        stat_prefix: stat_prefix.as_str().into(),
+        routes: routes(at, route_specifier.as_ref(), scope)?,
+        filters: filters.filters,
+        server_name: match server_name.is_empty() {
+            true => "envoy".into(),
+            false => server_name.as_str().into(),
+        },
+        server_header: server_header(at, *server_header_transformation)?,
+        upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
+        via: Some(via.as_str()).filter(|via| !via.is_empty()).map(Arc::from),
+        use_remote_address: value::bool_or(use_remote_address, false),
+        generate_request_id: value::bool_or(generate_request_id, true),
+        preserve_external_request_id: *preserve_external_request_id,
+        client_cert: client_cert(
+            at,
+            *forward_client_cert_details,
+            set_current_client_cert_details.as_ref(),
+        )?,
+        normalize_path: value::bool_or(normalize_path, false),
+        merge_slashes: *merge_slashes,
+        escaped_slashes: escaped_slashes(&slashes, *path_with_escaped_slashes_action)?,
+        accept_http_10: http1.accept_http_10,
+        allow_absolute_url: http1.allow_absolute_url,
+        proxy_100_continue: *proxy_100_continue,
+        max_head_kib: head_kib(at, value::u32_or(max_request_headers_kb, HEAD_KIB))?,
+        max_fields: common.max_fields,
+        idle_timeout: common.idle_timeout,
+        stream_idle_timeout: time("stream_idle_timeout", stream_idle_timeout, Some(STREAM_IDLE))?,
+        request_timeout: time("request_timeout", request_timeout, None)?,
+        request_headers_timeout: time("request_headers_timeout", request_headers_timeout, None)?,
+        suppress_envoy_headers: filters.suppress_envoy_headers,
+    })
+}
+
+fn codec(at: &At<'_>, number: i32) -> Result<(), Fault> {
+    match value::enumeration(at, number)? {
+        CodecType::Auto | CodecType::Http1 => Ok(()),
+        CodecType::Http2 | CodecType::Http3 => {
+            Err(at.unsupported("only HTTP/1.1 is spoken: use AUTO or HTTP1"))
+        }
+    }
+}
+
+/// Sampling without a provider sends nothing, so only the provider is a matter.
+fn tracing(at: &At<'_>, tracing: Option<&Tracing>) -> Result<(), Fault> {
+    let Some(tracing) = tracing else { return Ok(()) };
+    let Tracing {
+        client_sampling,
+        random_sampling,
+        overall_sampling,
+        verbose,
+        max_path_tag_length,
+        custom_tags,
+        provider,
+        spawn_upstream_span,
+        operation,
+        upstream_operation,
+        no_context_propagation,
+    } = tracing;
+    refuse!(at; provider);
+    without_effect!(client_sampling, random_sampling, overall_sampling, verbose);
+    without_effect!(max_path_tag_length, custom_tags, spawn_upstream_span, operation);
+    without_effect!(upstream_operation, no_context_propagation);
+    Ok(())
+}
+
+/// The UUID extension is what there is anyway; its two fields are about tracing.
+fn request_id(at: &At<'_>, extension: Option<&RequestIdExtension>) -> Result<(), Fault> {
+    let any = extension.and_then(|extension| extension.typed_config.as_ref());
+    match any.map(|any| api::any::full_name(&any.type_url)) {
+        None | Some("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig") => Ok(()),
+        Some(other) => {
+            Err(at.field("typed_config").unsupported(format!("`{other}` is not supported")))
+        }
+    }
+}
+
+fn routes(
+    at: &At<'_>,
+    specifier: Option<&RouteSpecifier>,
+    scope: &mut Scope<'_>,
+) -> Result<Routes, Fault> {
+    match specifier {
+        Some(RouteSpecifier::RouteConfig(config)) => {
+            let table = route::compile(&at.field("route_config"), config, true, scope)?;
+            Ok(Routes::Inline(Arc::new(table)))
+        }
+        Some(RouteSpecifier::Rds(Rds { config_source, route_config_name })) => {
+            let at = at.field("rds");
+            source::ads(&at.field("config_source"), config_source)?;
+            if route_config_name.is_empty() {
+                return Err(at.field("route_config_name").missing("it may not be empty"));
+            }
+            let name: Arc<str> = route_config_name.as_str().into();
+            scope.needs.routes.push(Arc::clone(&name));
+            Ok(Routes::Named(name))
+        }
+        Some(RouteSpecifier::ScopedRoutes(_)) => {
+            Err(at.field("scoped_routes").unsupported("this field is not supported"))
+        }
+        None => Err(at.missing("`rds` or `route_config` has to be given")),
+    }
+}
+
+fn server_header(at: &At<'_>, number: i32) -> Result<ServerHeader, Fault> {
+    Ok(match value::enumeration(&at.field("server_header_transformation"), number)? {
+        ServerHeaderTransformation::Overwrite => ServerHeader::Overwrite,
+        ServerHeaderTransformation::AppendIfAbsent => ServerHeader::AppendIfAbsent,
+        ServerHeaderTransformation::PassThrough => ServerHeader::PassThrough,
+    })
+}
+
+fn upgrades(at: &At<'_>, configs: &[UpgradeConfig]) -> Result<Vec<Box<str>>, Fault> {
+    let mut names = Vec::new();
+    for (index, config) in configs.iter().enumerate() {
+        let at = at.item(index);
+        let UpgradeConfig { upgrade_type, filters, enabled } = config;
+        refuse!(at; filters);
+        let name = action::upgrade_name(&at.field("upgrade_type"), upgrade_type)?;
+        if value::bool_or(enabled, true) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn client_cert(
+    at: &At<'_>,
+    forward: i32,
+    current: Option<&SetCurrentClientCertDetails>,
+) -> Result<ClientCert, Fault> {
+    let forward = match value::enumeration(&at.field("forward_client_cert_details"), forward)? {
+        ForwardClientCertDetails::Sanitize => ForwardClientCert::Sanitize,
+        ForwardClientCertDetails::ForwardOnly => ForwardClientCert::ForwardOnly,
+        ForwardClientCertDetails::AppendForward => ForwardClientCert::AppendForward,
+        ForwardClientCertDetails::SanitizeSet => ForwardClientCert::SanitizeSet,
+        ForwardClientCertDetails::AlwaysForwardOnly => ForwardClientCert::AlwaysForwardOnly,
+    };
+    let Some(current) = current else { return Ok(ClientCert { forward, ..Default::default() }) };
+    let at = at.field("set_current_client_cert_details");
+    let SetCurrentClientCertDetails { subject, cert, chain, dns, uri, issuer, format } = current;
+    refuse!(at; cert, chain, issuer, format);
+    Ok(ClientCert { forward, subject: value::bool_or(subject, false), uri: *uri, dns: *dns })
+}
+
+fn escaped_slashes(at: &At<'_>, number: i32) -> Result<EscapedSlashes, Fault> {
+    use PathWithEscapedSlashesAction as From;
+    Ok(match value::enumeration(at, number)? {
+        From::ImplementationSpecificDefault | From::KeepUnchanged => EscapedSlashes::KeepUnchanged,
+        From::RejectRequest => EscapedSlashes::Reject,
+        From::UnescapeAndRedirect => EscapedSlashes::UnescapeAndRedirect,
+        From::UnescapeAndForward => EscapedSlashes::UnescapeAndForward,
+    })
+}
+
+fn head_kib(at: &At<'_>, kib: u32) -> Result<u32, Fault> {
+    match (1..=8192).contains(&kib) {
+        true => Ok(kib),
+        false => Err(at.field("max_request_headers_kb").invalid("between 1 and 8192")),
+    }
+}
+
+struct Http1 {
+    accept_http_10: bool,
+    allow_absolute_url: bool,
+}
+
+fn http1(at: &At<'_>, options: Option<&Http1ProtocolOptions>) -> Result<Http1, Fault> {
+    let Some(options) = options else {
+        return Ok(Http1 { accept_http_10: false, allow_absolute_url: true });
+    };
+    #[allow(deprecated)]
+    let Http1ProtocolOptions {
+        allow_absolute_url,
+        accept_http_10,
+        default_host_for_http_10,
+        header_key_format,
+        enable_trailers,
+        allow_chunked_length,
+        override_stream_error_on_invalid_http_message,
+        send_fully_qualified_url,
+        use_balsa_parser,
+        allow_custom_methods,
+        ignore_http_11_upgrade,
+    } = options;
+    refuse!(at; default_host_for_http_10, header_key_format, enable_trailers);
+    refuse!(at; allow_chunked_length, send_fully_qualified_url, allow_custom_methods);
+    refuse!(at; ignore_http_11_upgrade);
+    refuse_true!(at; override_stream_error_on_invalid_http_message);
+    without_effect!(use_balsa_parser);
+    Ok(Http1 {
+        accept_http_10: *accept_http_10,
+        allow_absolute_url: value::bool_or(allow_absolute_url, true),
+    })
+}
+
+struct CommonOptions {
+    max_fields: u32,
+    idle_timeout: Option<Duration>,
+}
+
+fn common_options(
+    at: &At<'_>,
+    options: Option<&HttpProtocolOptions>,
+) -> Result<CommonOptions, Fault> {
+    let Some(options) = options else {
+        return Ok(CommonOptions { max_fields: FIELDS, idle_timeout: Some(IDLE) });
+    };
+    let HttpProtocolOptions {
+        idle_timeout,
+        max_connection_duration,
+        max_connection_duration_jitter,
+        max_headers_count,
+        max_response_headers_kb,
+        max_stream_duration,
+        headers_with_underscores_action,
+        max_requests_per_connection,
+    } = options;
+    refuse!(at; max_connection_duration, max_response_headers_kb, max_stream_duration);
+    refuse!(at; max_requests_per_connection);
+    without_effect!(max_connection_duration_jitter);
+    let place = at.field("headers_with_underscores_action");
+    match value::enumeration(&place, *headers_with_underscores_action)? {
+        HeadersWithUnderscoresAction::Allow => {}
+        _ => return Err(place.unsupported("only ALLOW is supported")),
+    }
+    let max_fields = value::u32_or(max_headers_count, FIELDS);
+    if max_fields == 0 {
+        return Err(at.field("max_headers_count").invalid("at least 1"));
+    }
+    let idle_timeout = value::timeout(&at.field("idle_timeout"), idle_timeout, Some(IDLE))?;
+    Ok(CommonOptions { max_fields, idle_timeout })
+}

@@ -1,0 +1,102 @@
+//! `request_headers_to_add` and its three sisters.
+
+use api::envoy::core::HeaderValueOption;
+use api::envoy::core::header_value_option::HeaderAppendAction;
+
+use super::at::{At, Fault};
+use super::{matcher, value};
+use crate::snapshot::{HeaderChange, HeaderChanges};
+
+/// The four lists that routes, virtual hosts and route configurations have.
+pub(crate) struct Lists<'m> {
+    pub(crate) request_add: &'m [HeaderValueOption],
+    pub(crate) request_remove: &'m [String],
+    pub(crate) response_add: &'m [HeaderValueOption],
+    pub(crate) response_remove: &'m [String],
+}
+
+/// What is removed is removed before anything is added, as in Envoy.
+pub(crate) fn changes(at: &At<'_>, lists: &Lists<'_>) -> Result<HeaderChanges, Fault> {
+    let Lists { request_add, request_remove, response_add, response_remove } = lists;
+    Ok(HeaderChanges {
+        request: list(
+            (&at.field("request_headers_to_add"), request_add),
+            (&at.field("request_headers_to_remove"), request_remove),
+        )?,
+        response: list(
+            (&at.field("response_headers_to_add"), response_add),
+            (&at.field("response_headers_to_remove"), response_remove),
+        )?,
+    })
+}
+
+fn list(
+    add: (&At<'_>, &[HeaderValueOption]),
+    remove: (&At<'_>, &[String]),
+) -> Result<Vec<HeaderChange>, Fault> {
+    let mut changes = Vec::with_capacity(add.1.len() + remove.1.len());
+    for (index, header) in remove.1.iter().enumerate() {
+        changes.push(HeaderChange::Remove(name(&remove.0.item(index), header)?));
+    }
+    for (index, option) in add.1.iter().enumerate() {
+        changes.extend(addition(&add.0.item(index), option)?);
+    }
+    Ok(changes)
+}
+
+#[allow(deprecated)]
+fn addition(at: &At<'_>, option: &HeaderValueOption) -> Result<Option<HeaderChange>, Fault> {
+    let HeaderValueOption { header, append, append_action, keep_empty_value } = option;
+    let Some(header) = header else { return Err(at.missing("`header` has to be given")) };
+    let action = value::enumeration(&at.field("append_action"), *append_action)?;
+    let action = match append {
+        None => action,
+        Some(_) if *append_action != 0 => {
+            return Err(at.invalid("`append` and `append_action` are both set"));
+        }
+        Some(append) if append.value => HeaderAppendAction::AppendIfExistsOrAdd,
+        Some(_) => HeaderAppendAction::OverwriteIfExistsOrAdd,
+    };
+    let at = at.field("header");
+    let key = name(&at.field("key"), &header.key)?;
+    let value = match header.value.is_empty() {
+        true => literal(&at.field("raw_value"), &header.raw_value)?,
+        false => literal(&at.field("value"), header.value.as_bytes())?,
+    };
+    if value.is_empty() && !keep_empty_value {
+        return Ok(None);
+    }
+    Ok(Some(match action {
+        HeaderAppendAction::AppendIfExistsOrAdd => HeaderChange::Append(key, value),
+        HeaderAppendAction::AddIfAbsent => HeaderChange::AddIfAbsent(key, value),
+        HeaderAppendAction::OverwriteIfExistsOrAdd => HeaderChange::Overwrite(key, value),
+        HeaderAppendAction::OverwriteIfExists => HeaderChange::OverwriteIfExists(key, value),
+    }))
+}
+
+/// Names that frame or address a message cannot be changed here.
+fn name(at: &At<'_>, name: &str) -> Result<Box<[u8]>, Fault> {
+    let name = matcher::header_name(at, name)?;
+    match name.first() == Some(&b':') || *name == *b"host" {
+        true => Err(at.unsupported("`host` and names that begin with `:` cannot be changed")),
+        false => Ok(name),
+    }
+}
+
+/// A value without command operators: `%%` stands for one `%`.
+fn literal(at: &At<'_>, text: &[u8]) -> Result<Box<[u8]>, Fault> {
+    let mut value = Vec::with_capacity(text.len());
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\r' | b'\n' | 0 => return Err(at.invalid("a line end in a header value")),
+            b'%' if bytes.next() != Some(b'%') => {
+                let text = String::from_utf8_lossy(text);
+                let reason = format!("`{text}`: command operators (%…%) are not supported");
+                return Err(at.unsupported(reason));
+            }
+            _ => value.push(byte),
+        }
+    }
+    Ok(value.into())
+}

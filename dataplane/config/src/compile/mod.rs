@@ -1,0 +1,39 @@
+//! Messages into the form that workers read.
+//!
+//! One module a resource; each takes its message apart without `..`, so that a field that a new
+//! version of the API brings does not compile until it is decided what becomes of it. What is set
+//! and not understood is refused with its place; docs/config-support.md lists every field.
+
+mod action;
+mod at;
+mod chain;
+mod cluster;
+mod compiler;
+mod endpoint;
+mod hcm;
+mod headers;
+mod http_filter;
+mod inspect;
+mod listener;
+mod matcher;
+mod rbac;
+mod retry;
+mod route;
+pub(crate) mod scope;
+mod secret;
+pub(crate) mod source;
+mod store;
+mod tcp;
+pub(crate) mod tls;
+mod upstream_http;
+pub(crate) mod value;
+
+pub(crate) use at::{At, Fault, refuse, typed, without_effect};
+pub(crate) use chain::typed_config;
+pub use compiler::{Binder, Compiler, Needed};
+pub(crate) use http_filter::type_name;
+pub use listener::ListenerOptions;
+pub use secret::{Filler, Secrets};
+
+#[cfg(test)]
+mod tests;

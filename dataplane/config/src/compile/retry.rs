@@ -1,0 +1,98 @@
+//! `RetryPolicy`.
+
+use api::envoy::route::{RetryPolicy, retry_policy};
+
+use super::at::{At, Fault, refuse, without_effect};
+use super::value;
+use crate::snapshot::Retry;
+
+/// A retry policy; `None` if it asks for nothing.
+pub(crate) fn compile(at: &At<'_>, policy: &RetryPolicy) -> Result<Option<Retry>, Fault> {
+    let RetryPolicy {
+        retry_on,
+        num_retries,
+        per_try_timeout,
+        per_try_idle_timeout,
+        retry_priority,
+        retry_host_predicate,
+        retry_options_predicates,
+        host_selection_retry_max_attempts,
+        retriable_status_codes,
+        retry_back_off,
+        rate_limited_retry_back_off,
+        retriable_headers,
+        retriable_request_headers,
+        refresh_cluster_on_retry,
+    } = policy;
+    refuse!(at; per_try_idle_timeout, retry_priority, retry_options_predicates);
+    refuse!(at; rate_limited_retry_back_off, retriable_headers, retriable_request_headers);
+    refuse!(at; refresh_cluster_on_retry);
+    without_effect!(host_selection_retry_max_attempts, retry_back_off);
+    let place = at.field("retry_host_predicate");
+    for (index, predicate) in retry_host_predicate.iter().enumerate() {
+        other_host(&place.item(index), predicate)?;
+    }
+    let mut retry = Retry {
+        retries: value::u32_or(num_retries, 1),
+        per_try_timeout: value::timeout(&at.field("per_try_timeout"), per_try_timeout, None)?,
+        ..Retry::default()
+    };
+    let mut by_list = false;
+    for condition in retry_on.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+        match condition {
+            "retriable-status-codes" => by_list = true,
+            other => add(&at.field("retry_on"), other, &mut retry)?,
+        }
+    }
+    let place = at.field("retriable_status_codes");
+    for (index, status) in retriable_status_codes.iter().enumerate() {
+        let known = u16::try_from(*status).ok().filter(|status| (100..600).contains(status));
+        let status = known.ok_or_else(|| {
+            place.item(index).invalid(format!("{status} is no status of a response"))
+        })?;
+        if by_list {
+            retry.on_status.push((status, status));
+        }
+    }
+    let asks = retry.on_connect_failure || retry.on_reset || !retry.on_status.is_empty();
+    Ok(Some(retry).filter(|_| asks))
+}
+
+/// One condition of `retry_on`. Ranges of statuses have both ends in them.
+fn add(at: &At<'_>, condition: &str, retry: &mut Retry) -> Result<(), Fault> {
+    match condition {
+        "connect-failure" | "refused-stream" | "reset-before-request" => {
+            retry.on_connect_failure = true;
+        }
+        "reset" => {
+            retry.on_connect_failure = true;
+            retry.on_reset = true;
+        }
+        "5xx" => {
+            retry.on_connect_failure = true;
+            retry.on_reset = true;
+            retry.on_status.push((500, 599));
+        }
+        "gateway-error" => {
+            retry.on_connect_failure = true;
+            retry.on_reset = true;
+            retry.on_status.push((502, 504));
+        }
+        "retriable-4xx" => retry.on_status.push((409, 409)),
+        // Conditions of gRPC and HTTP/3, which HTTP/1.1 upstreams never meet.
+        "cancelled" | "deadline-exceeded" | "internal" | "resource-exhausted" | "unavailable"
+        | "http3-post-connect-failure" => {}
+        other => return Err(at.unsupported(format!("the condition `{other}` is not supported"))),
+    }
+    Ok(())
+}
+
+/// `previous_hosts` is a preference among hosts; the balancer's next choice is good enough for now.
+fn other_host(at: &At<'_>, predicate: &retry_policy::RetryHostPredicate) -> Result<(), Fault> {
+    let retry_policy::RetryHostPredicate { name, config_type } = predicate;
+    without_effect!(config_type);
+    match name.as_str() {
+        "envoy.retry_host_predicates.previous_hosts" => Ok(()),
+        other => Err(at.unsupported(format!("the predicate `{other}` is not supported"))),
+    }
+}

@@ -1,0 +1,201 @@
+//! `RouteConfiguration` and its virtual hosts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use api::envoy::route::{RouteConfiguration, VirtualHost};
+
+use super::action::{self, Defaults};
+use super::at::{At, Fault, refuse, without_effect};
+use super::headers::{self, Lists};
+use super::scope::Scope;
+use super::value;
+use crate::limits::{MAX_DIRECT_BODY, MAX_ROUTES, MAX_VIRTUAL_HOSTS};
+use crate::snapshot::{self, RouteTable};
+
+/// A route configuration. `inline`: it stands in a listener, so that by default the clusters that
+/// it names have to exist.
+pub(crate) fn compile(
+    at: &At<'_>,
+    config: &RouteConfiguration,
+    inline: bool,
+    scope: &mut Scope<'_>,
+) -> Result<RouteTable, Fault> {
+    let RouteConfiguration {
+        name,
+        virtual_hosts,
+        vhds,
+        internal_only_headers,
+        response_headers_to_add,
+        response_headers_to_remove,
+        request_headers_to_add,
+        request_headers_to_remove,
+        most_specific_header_mutations_wins,
+        validate_clusters,
+        max_direct_response_body_size_bytes,
+        cluster_specifier_plugins,
+        request_mirror_policies,
+        ignore_port_in_host_matching,
+        vhost_header,
+        ignore_path_parameters_in_path_matching,
+        typed_per_filter_config,
+        metadata,
+        route_specifiers,
+    } = config;
+    refuse!(at; vhds, internal_only_headers, cluster_specifier_plugins, request_mirror_policies);
+    refuse!(at; vhost_header, ignore_path_parameters_in_path_matching, typed_per_filter_config);
+    refuse!(at; route_specifiers);
+    without_effect!(metadata);
+    let defaults = Defaults {
+        max_body: value::u32_or(max_direct_response_body_size_bytes, MAX_DIRECT_BODY),
+        must_exist: value::bool_or(validate_clusters, inline),
+        retry: None,
+    };
+    let lists = Lists {
+        request_add: request_headers_to_add,
+        request_remove: request_headers_to_remove,
+        response_add: response_headers_to_add,
+        response_remove: response_headers_to_remove,
+    };
+    let mut table = RouteTable {
+        name: name.as_str().into(),
+        ignore_port: *ignore_port_in_host_matching,
+        headers: headers::changes(at, &lists)?,
+        most_specific_wins: *most_specific_header_mutations_wins,
+        ..RouteTable::default()
+    };
+    let at = at.field("virtual_hosts");
+    at.at_most(MAX_VIRTUAL_HOSTS, virtual_hosts.len())?;
+    let routes = virtual_hosts.iter().map(|host| host.routes.len()).sum();
+    at.at_most(MAX_ROUTES, routes)?;
+    for (index, host) in virtual_hosts.iter().enumerate() {
+        let at = at.item(index);
+        table.hosts.push(Arc::new(virtual_host(&at, host, &defaults, scope)?));
+        domains(&at.field("domains"), &host.domains, index, &mut table)?;
+    }
+    sort_longest_first(&at, &mut table.suffixes, '*', "")?;
+    sort_longest_first(&at, &mut table.prefixes, ' ', "*")?;
+    Ok(table)
+}
+
+fn virtual_host(
+    at: &At<'_>,
+    host: &VirtualHost,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> Result<snapshot::VirtualHost, Fault> {
+    #[allow(deprecated)]
+    let VirtualHost {
+        name,
+        // The caller's.
+        domains: _,
+        routes,
+        matcher,
+        require_tls,
+        virtual_clusters,
+        rate_limits,
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        cors,
+        typed_per_filter_config,
+        include_request_attempt_count,
+        include_attempt_count_in_response,
+        retry_policy,
+        retry_policy_typed_config,
+        hedge_policy,
+        include_is_timeout_retry_header,
+        per_request_buffer_limit_bytes,
+        request_body_buffer_limit,
+        request_mirror_policies,
+        metadata,
+        route_specifiers,
+    } = host;
+    refuse!(at; matcher, require_tls, rate_limits, cors, typed_per_filter_config);
+    refuse!(at; include_attempt_count_in_response, retry_policy_typed_config, hedge_policy);
+    refuse!(at; include_is_timeout_retry_header, request_mirror_policies, route_specifiers);
+    without_effect!(virtual_clusters, metadata);
+    without_effect!(per_request_buffer_limit_bytes, request_body_buffer_limit);
+    let lists = Lists {
+        request_add: request_headers_to_add,
+        request_remove: request_headers_to_remove,
+        response_add: response_headers_to_add,
+        response_remove: response_headers_to_remove,
+    };
+    let retry = retry_policy.as_ref();
+    let retry = retry.map(|policy| super::retry::compile(&at.field("retry_policy"), policy));
+    let defaults = Defaults { retry: retry.transpose()?.flatten(), ..defaults.clone() };
+    let place = at.field("routes");
+    let routes = routes.iter().enumerate().map(|(index, route)| {
+        action::route(&place.item(index), route, &defaults, scope).map(Arc::new)
+    });
+    Ok(snapshot::VirtualHost {
+        name: name.as_str().into(),
+        routes: routes.collect::<Result<_, _>>()?,
+        attempt_count: *include_request_attempt_count,
+        headers: headers::changes(at, &lists)?,
+    })
+}
+
+/// Enters a host's domains into the table's four searches.
+fn domains(
+    at: &At<'_>,
+    domains: &[String],
+    host: usize,
+    table: &mut RouteTable,
+) -> Result<(), Fault> {
+    if domains.is_empty() {
+        return Err(at.missing("a virtual host needs at least one domain"));
+    }
+    for (index, domain) in domains.iter().enumerate() {
+        let at = at.item(index);
+        let lower = domain.to_ascii_lowercase();
+        let twice = || Err(at.invalid(format!("the domain `{domain}` is there twice")));
+        if lower.is_empty() {
+            return Err(at.missing("a domain may not be empty"));
+        }
+        if lower == "*" {
+            if table.any.replace(host).is_some() {
+                return twice();
+            }
+        } else if let Some(suffix) = lower.strip_prefix('*') {
+            no_star(&at, suffix, domain)?;
+            table.suffixes.push((suffix.as_bytes().into(), host));
+        } else if let Some(prefix) = lower.strip_suffix('*') {
+            no_star(&at, prefix, domain)?;
+            table.prefixes.push((prefix.as_bytes().into(), host));
+        } else {
+            no_star(&at, &lower, domain)?;
+            if table.exact.insert(lower.into_bytes().into(), host).is_some() {
+                return twice();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn no_star(at: &At<'_>, rest: &str, domain: &str) -> Result<(), Fault> {
+    match rest.contains('*') {
+        true => Err(at.invalid(format!("`{domain}`: a star may stand at one end only"))),
+        false => Ok(()),
+    }
+}
+
+fn sort_longest_first(
+    at: &At<'_>,
+    wildcards: &mut [(Box<[u8]>, usize)],
+    before: char,
+    after: &str,
+) -> Result<(), Fault> {
+    let mut seen = HashMap::with_capacity(wildcards.len());
+    for (text, host) in wildcards.iter() {
+        if seen.insert(text, host).is_some() {
+            let text = String::from_utf8_lossy(text);
+            let domain = format!("{before}{text}{after}");
+            return Err(at.invalid(format!("the domain `{}` is there twice", domain.trim())));
+        }
+    }
+    wildcards.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    Ok(())
+}

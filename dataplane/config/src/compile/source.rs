@@ -1,0 +1,136 @@
+//! `ConfigSource`: where the rest of a resource comes from.
+
+use api::envoy::core::{
+    ApiConfigSource, ApiVersion, ConfigSource, api_config_source::ApiType, config_source,
+    grpc_service,
+};
+
+use super::at::{At, Fault, refuse, without_effect};
+use super::value;
+
+/// The sources that are understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The aggregated stream.
+    Ads,
+    /// A gRPC service behind the cluster of that name.
+    Grpc(String),
+}
+
+/// Reads a source. Resources are waited for however long it takes (`initial_fetch_timeout`).
+pub(crate) fn source(at: &At<'_>, source: &ConfigSource) -> Result<Source, Fault> {
+    let ConfigSource {
+        authorities,
+        initial_fetch_timeout,
+        resource_api_version,
+        config_source_specifier,
+    } = source;
+    refuse!(at; authorities);
+    without_effect!(initial_fetch_timeout);
+    version(&at.field("resource_api_version"), *resource_api_version)?;
+    use config_source::ConfigSourceSpecifier as Specifier;
+    #[allow(deprecated)]
+    match config_source_specifier {
+        Some(Specifier::Ads(_)) => Ok(Source::Ads),
+        Some(Specifier::ApiConfigSource(source)) => {
+            let at = at.field("api_config_source");
+            Ok(Source::Grpc(grpc(&at, source)?.cluster))
+        }
+        Some(Specifier::Path(_)) => Err(at.field("path").unsupported("files are not watched")),
+        Some(Specifier::PathConfigSource(_)) => {
+            Err(at.field("path_config_source").unsupported("files are not watched"))
+        }
+        Some(Specifier::Self_(_)) => Err(at.field("self").unsupported("only ADS is supported")),
+        None => Err(at.missing("a source has to be given; `ads: {}` is supported")),
+    }
+}
+
+/// A source that has to be the aggregated stream.
+pub(crate) fn ads(at: &At<'_>, given: &Option<ConfigSource>) -> Result<(), Fault> {
+    let Some(given) = given else {
+        return Err(at.missing("a source has to be given; `ads: {}` is supported"));
+    };
+    match source(at, given)? {
+        Source::Ads => Ok(()),
+        Source::Grpc(_) => Err(at.unsupported("only ADS is supported here")),
+    }
+}
+
+/// A gRPC source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Grpc {
+    /// The cluster that leads to it.
+    pub(crate) cluster: String,
+    /// `:authority`; empty for the cluster's name.
+    pub(crate) authority: String,
+    /// The delta protocol instead of the state of the world.
+    pub(crate) delta: bool,
+}
+
+/// Reads a gRPC source.
+pub(crate) fn grpc(at: &At<'_>, source: &ApiConfigSource) -> Result<Grpc, Fault> {
+    let ApiConfigSource {
+        api_type,
+        transport_api_version,
+        cluster_names,
+        grpc_services,
+        refresh_delay,
+        request_timeout,
+        rate_limit_settings,
+        set_node_on_first_message_only,
+        config_validators,
+    } = source;
+    refuse!(at; cluster_names, config_validators);
+    without_effect!(refresh_delay, request_timeout, rate_limit_settings);
+    without_effect!(set_node_on_first_message_only);
+    version(&at.field("transport_api_version"), *transport_api_version)?;
+    let place = at.field("api_type");
+    let delta = match value::enumeration(&place, *api_type)? {
+        ApiType::Grpc | ApiType::AggregatedGrpc => false,
+        ApiType::DeltaGrpc | ApiType::AggregatedDeltaGrpc => true,
+        _ => return Err(place.unsupported("only GRPC and DELTA_GRPC are supported")),
+    };
+    let at = at.field("grpc_services");
+    let [service] = grpc_services.as_slice() else {
+        return Err(at.invalid("exactly one service has to be given"));
+    };
+    let (cluster, authority) = target(&at.item(0), service)?;
+    Ok(Grpc { cluster, authority, delta })
+}
+
+fn target(
+    at: &At<'_>,
+    service: &api::envoy::core::GrpcService,
+) -> Result<(String, String), Fault> {
+    let api::envoy::core::GrpcService {
+        timeout,
+        initial_metadata,
+        retry_policy,
+        target_specifier,
+    } = service;
+    refuse!(at; initial_metadata);
+    without_effect!(timeout, retry_policy);
+    let Some(grpc_service::TargetSpecifier::EnvoyGrpc(target)) = target_specifier else {
+        return Err(at.unsupported("only `envoy_grpc` is supported"));
+    };
+    let grpc_service::EnvoyGrpc {
+        cluster_name,
+        authority,
+        retry_policy,
+        max_receive_message_length,
+        skip_envoy_headers,
+    } = target;
+    without_effect!(retry_policy, max_receive_message_length, skip_envoy_headers);
+    match cluster_name.is_empty() {
+        true => Err(at.field("envoy_grpc").missing("`cluster_name` has to be given")),
+        false => Ok((cluster_name.clone(), authority.clone())),
+    }
+}
+
+/// V3, or not said: no other has been spoken for years.
+fn version(at: &At<'_>, version: i32) -> Result<(), Fault> {
+    match value::enumeration(at, version)? {
+        ApiVersion::Auto | ApiVersion::V3 => Ok(()),
+        _ => Err(at.unsupported("only V3 is supported")),
+    }
+}

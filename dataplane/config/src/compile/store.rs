@@ -1,0 +1,157 @@
+//! The versions of resources that the compiler keeps: the one in force and the one that waits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::endpoint::Assignment;
+use super::scope::Fingerprint;
+use super::{cluster, listener};
+use crate::snapshot::{self, Bound, Endpoints};
+use crate::update::Origin;
+
+/// A resource by name: what is in force, and what takes its place once it is warm.
+#[derive(Debug)]
+pub(crate) struct Entry<V> {
+    pub(crate) origin: Origin,
+    pub(crate) live: Option<V>,
+    pub(crate) next: Option<V>,
+}
+
+/// A version of a resource knows what it was made from.
+pub(crate) trait Version {
+    fn print(&self) -> Fingerprint;
+}
+
+impl<V: Version> Entry<V> {
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self { origin, live: None, next: None }
+    }
+
+    /// The newest version, in force or not.
+    pub(crate) fn newest(&self) -> Option<&V> {
+        self.next.as_ref().or(self.live.as_ref())
+    }
+
+    /// All versions.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = &V> {
+        self.live.iter().chain(self.next.iter())
+    }
+
+    /// The resource has gone back to what is in force, or has not changed: nothing to compile.
+    pub(crate) fn settle(&mut self, print: Fingerprint) -> bool {
+        if self.live.as_ref().is_some_and(|live| live.print() == print) {
+            self.next = None;
+            return true;
+        }
+        self.next.as_ref().is_some_and(|next| next.print() == print)
+    }
+
+    /// Puts the waiting version in force if it is warm.
+    pub(crate) fn promote(&mut self, is_warm: impl FnOnce(&V) -> bool) {
+        if self.next.as_ref().is_some_and(is_warm) {
+            self.live = self.next.take();
+        }
+    }
+}
+
+/// Resources of one type in the order of their names.
+pub(crate) type Entries<V> = BTreeMap<Arc<str>, Entry<V>>;
+
+/// Removes what `removed` names and, if `kept` is given, what it does not have. What stands in the
+/// file stays.
+pub(crate) fn remove<V>(
+    entries: &mut Entries<V>,
+    origin: Origin,
+    removed: &[String],
+    kept: Option<&std::collections::HashSet<&str>>,
+) {
+    let named: std::collections::HashSet<_> = removed.iter().map(String::as_str).collect();
+    if named.is_empty() && kept.is_none() {
+        return;
+    }
+    entries.retain(|name, entry| {
+        let gone =
+            named.contains(&**name) || kept.is_some_and(|kept| !kept.contains(&**name));
+        entry.origin != origin || !gone
+    });
+}
+
+/// A version of a cluster.
+#[derive(Debug)]
+pub(crate) struct ClusterVersion {
+    pub(crate) print: Fingerprint,
+    pub(crate) compiled: cluster::Compiled,
+    /// With its endpoints, and the fingerprint of the assignment that they came from.
+    pub(crate) built: Option<(Fingerprint, Arc<snapshot::Cluster>)>,
+}
+
+impl Version for ClusterVersion {
+    fn print(&self) -> Fingerprint {
+        self.print
+    }
+}
+
+impl ClusterVersion {
+    /// The cluster with the hosts of `assignment`. Hosts that are the same stay the same object.
+    pub(crate) fn build(
+        &mut self,
+        print: Fingerprint,
+        assignment: &Assignment,
+        version: &mut u64,
+        before: Option<&Arc<Endpoints>>,
+    ) -> Arc<snapshot::Cluster> {
+        if let Some((known, built)) = &self.built
+            && *known == print
+        {
+            return Arc::clone(built);
+        }
+        let hosts = assignment.resolve(&self.compiled.cluster.transport_matches);
+        let endpoints = match before {
+            Some(before) if before.hosts == hosts => Arc::clone(before),
+            _ => {
+                *version += 1;
+                Arc::new(Endpoints { version: *version, hosts })
+            }
+        };
+        let cluster = snapshot::Cluster { endpoints, ..self.compiled.cluster.clone() };
+        let cluster = Arc::new(cluster);
+        self.built = Some((print, Arc::clone(&cluster)));
+        cluster
+    }
+}
+
+/// A version of a listener.
+#[derive(Debug)]
+pub(crate) struct ListenerVersion {
+    pub(crate) print: Fingerprint,
+    pub(crate) options: Option<listener::ListenerOptions>,
+    pub(crate) compiled: ListenerParts,
+    pub(crate) listener: Arc<snapshot::Listener>,
+    /// The address that was asked for; a port of 0 becomes another when it is bound.
+    pub(crate) asked: std::net::SocketAddr,
+}
+
+/// What stays of a listener's compilation besides the listener.
+#[derive(Debug)]
+pub(crate) struct ListenerParts {
+    pub(crate) needs: super::scope::Needs,
+    pub(crate) chains: std::collections::HashMap<Fingerprint, super::scope::KnownChain>,
+}
+
+impl Version for ListenerVersion {
+    fn print(&self) -> Fingerprint {
+        self.print
+    }
+}
+
+impl ListenerVersion {
+    /// The sockets, if they are for that address and made the same way.
+    pub(crate) fn sockets(
+        &self,
+        asked: std::net::SocketAddr,
+        options: listener::ListenerOptions,
+    ) -> Option<Arc<Bound>> {
+        let same = self.asked == asked && self.options == Some(options);
+        self.listener.bound.as_ref().filter(|_| same).map(Arc::clone)
+    }
+}

@@ -1,0 +1,361 @@
+//! What is refused, with its place and the reason.
+
+use super::*;
+
+/// Each text is refused with exactly this message.
+fn refused(cases: &[(String, &str)]) {
+    for (yaml, expected) in cases {
+        let message = match Bootstrap::parse(yaml) {
+            Err(refused) => refused.to_string(),
+            Ok(_) => {
+                let (_, refused, _) = apply(yaml);
+                refused.first().unwrap_or_else(|| panic!("not refused\n{yaml}")).to_string()
+            }
+        };
+        assert_eq!(&message, expected, "\n{yaml}");
+    }
+}
+
+#[test]
+fn clusters() {
+    let with = |lines: &str| with_cluster(lines);
+    refused(&[
+        (
+            with("type: STRICT_DNS"),
+            "cluster `c`: type: STRICT_DNS: only STATIC, EDS and ORIGINAL_DST are supported \
+             (config.unsupported)",
+        ),
+        (
+            with("lb_policy: RING_HASH"),
+            "cluster `c`: lb_policy: RING_HASH is not supported (config.unsupported)",
+        ),
+        (
+            with("type: ORIGINAL_DST"),
+            "cluster `c`: lb_policy: ORIGINAL_DST clusters, and only they, use CLUSTER_PROVIDED \
+             (config.invalid)",
+        ),
+        (
+            with("type: EDS"),
+            "cluster `c`: eds_cluster_config: an EDS cluster has to say where from \
+             (config.missing)",
+        ),
+        (
+            with("type: EDS\neds_cluster_config: {eds_config: {path_config_source: {path: a}}}"),
+            "cluster `c`: eds_cluster_config.eds_config.path_config_source: files are not watched \
+             (config.unsupported)",
+        ),
+        (
+            with("outlier_detection: {}"),
+            "cluster `c`: outlier_detection: this field is not supported (config.unsupported)",
+        ),
+        (
+            with("connect_timeout: 0s"),
+            "cluster `c`: connect_timeout: longer than 0s (config.invalid)",
+        ),
+        (
+            with("connect_timeout: -1s"),
+            "cluster `c`: connect_timeout: a duration may not be negative (config.invalid)",
+        ),
+        (
+            with("common_lb_config: {healthy_panic_threshold: {value: 0}}"),
+            "cluster `c`: common_lb_config.healthy_panic_threshold: only 50 % is supported \
+             (config.unsupported)",
+        ),
+        (
+            with(
+                "load_assignment: {endpoints: [{}, {lb_endpoints: [{endpoint: {address: \
+                 {socket_address: {address: example.com, port_value: 1}}}}]}]}",
+            ),
+            "cluster `c`: load_assignment.endpoints[1].lb_endpoints[0].endpoint.address.\
+             socket_address.address: `example.com` is no IP address (config.invalid)",
+        ),
+        (
+            with(
+                "transport_socket: {name: x, typed_config: {\"@type\": \
+                 type.googleapis.com/envoy.config.core.v3.Pipe}}",
+            ),
+            "cluster `c`: transport_socket.typed_config: the transport socket `x` \
+             (envoy.config.core.v3.Pipe) is not supported (config.unsupported)",
+        ),
+        (
+            with(
+                "transport_socket: {name: x, typed_config: {\"@type\": type.googleapis.com/\
+                 envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: \
+                 {validation_context: {match_typed_subject_alt_names: [{san_type: URI, matcher: \
+                 {exact: a}}]}}}}",
+            ),
+            "cluster `c`: transport_socket.typed_config.common_tls_context.validation_context: \
+             names are checked only together with `trusted_ca` (config.missing)",
+        ),
+        (
+            with(
+                "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.\
+                 HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.\
+                 http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}",
+            ),
+            "cluster `c`: typed_extension_protocol_options[\"envoy.extensions.upstreams.http.v3.\
+             HttpProtocolOptions\"].explicit_http_config.http2_protocol_options: HTTP/2 is not \
+             spoken to upstreams (config.unsupported)",
+        ),
+    ]);
+}
+
+#[test]
+fn listeners() {
+    let tcp = |lines: &str| {
+        with_tcp("cluster: c").replace("    filter_chains:", &format!("{lines}    filter_chains:"))
+    };
+    refused(&[
+        (
+            with_listener("bind_to_port: false"),
+            "listener `l`: filter_chains: a listener needs at least one filter chain \
+             (config.missing)",
+        ),
+        (
+            with_listener("filter_chains: [{}]"),
+            "listener `l`: filter_chains[0].filters: the chain has to end in tcp_proxy or \
+             http_connection_manager (config.missing)",
+        ),
+        (
+            tcp("    access_log: [{name: a}]\n"),
+            "listener `l`: access_log: this field is not supported (config.unsupported)",
+        ),
+        (
+            tcp("    listener_filters: [{name: p, typed_config: {\"@type\": \
+                 type.googleapis.com/udpa.type.v1.TypedStruct, type_url: a/b.C}}]\n"),
+            "listener `l`: listener_filters[0].typed_config: the listener filter `p` (TypedStruct \
+             of b.C) is not supported (config.unsupported)",
+        ),
+        (
+            with_tcp("cluster: c\nmax_connect_attempts: 0"),
+            "listener `l`: filter_chains[0].filters[0].typed_config.max_connect_attempts: at least \
+             1 (config.invalid)",
+        ),
+        (
+            with_tcp("stat: x"),
+            "bootstrap: static_resources.listeners[0].filter_chains[0].filters[0].typed_config: \
+             unknown field \"stat\" in TcpProxy (config.malformed)",
+        ),
+        (
+            with_tcp("weighted_clusters: {clusters: [{name: a}]}"),
+            "listener `l`: filter_chains[0].filters[0].typed_config.weighted_clusters.clusters[0].\
+             weight: at least 1 (config.invalid)",
+        ),
+        (
+            with_listener(
+                "filter_chains:\n- {filter_chain_match: {server_names: ['a.*']}, filters: []}",
+            ),
+            "listener `l`: filter_chains[0].filter_chain_match.server_names[0]: `a.*`: a full \
+             name, or `*.` and a suffix (config.invalid)",
+        ),
+        (
+            with_listener(
+                "filter_chains:\n- {filter_chain_match: {transport_protocol: quic}, filters: []}",
+            ),
+            "listener `l`: filter_chains[0].filter_chain_match.transport_protocol: `quic`: only \
+             `tls` and `raw_buffer` (config.unsupported)",
+        ),
+        (
+            "static_resources: {listeners: [{name: l, address: {pipe: {path: /x}}, filter_chains: \
+             [{filters: [{name: t, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.\
+             filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s, cluster: c}}]}]}]}"
+                .to_owned(),
+            "listener `l`: address.pipe: Unix sockets are not supported here (config.unsupported)",
+        ),
+    ]);
+}
+
+#[test]
+fn chains_that_ask_the_same() {
+    let filters = "filters: [{name: t, typed_config: {\"@type\": type.googleapis.com/\
+                   envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s, \
+                   cluster: c}}]";
+    let both = |a: &str, b: &str| {
+        with_listener(&format!(
+            "filter_chains:\n- {{name: one, filter_chain_match: {{{a}}}, {filters}}}\n\
+             - {{name: two, filter_chain_match: {{{b}}}, {filters}}}"
+        ))
+    };
+    let message = "listener `l`: filter_chains[1].filter_chain_match: asks the same as the chain \
+                   `one` before it (config.invalid)";
+    refused(&[
+        (both("", ""), message),
+        (both("server_names: [a, b]", "server_names: [c, B]"), message),
+    ]);
+    good(&both("destination_port: 1", "destination_port: 2"));
+    good(&both("server_names: [a]", ""));
+    good(&both("application_protocols: [a]", "application_protocols: [b]"));
+}
+
+#[test]
+fn managers() {
+    let routes = "route_config: {virtual_hosts: []}";
+    let with = |lines: &str| {
+        with_manager(&format!("{lines}\nhttp_filters: [{ROUTER}]\n{routes}"))
+    };
+    let at = "listener `l`: filter_chains[0].filters[0].typed_config";
+    let cases = [
+        (with("codec_type: HTTP2"), "codec_type: only HTTP/1.1 is spoken: use AUTO or HTTP1 \
+            (config.unsupported)"),
+        (with("access_log: [{name: a}]"), "access_log: this field is not supported \
+            (config.unsupported)"),
+        (with("upgrade_configs: [{upgrade_type: CONNECT}]"), "upgrade_configs[0].upgrade_type: \
+            CONNECT is not supported (config.unsupported)"),
+        (with("common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}"),
+            "common_http_protocol_options.headers_with_underscores_action: only ALLOW is \
+             supported (config.unsupported)"),
+        (with("http_protocol_options: {enable_trailers: true}"), "http_protocol_options.\
+            enable_trailers: this field is not supported (config.unsupported)"),
+        (with("max_request_headers_kb: 0"), "max_request_headers_kb: between 1 and 8192 \
+            (config.invalid)"),
+        (with_manager(routes), "http_filters: the last filter has to be envoy.filters.http.router \
+            (config.missing)"),
+        (with_manager(&format!("http_filters: [{ROUTER}, {ROUTER}]\n{routes}")), "http_filters[1]: \
+            the router has to be the last filter (config.invalid)"),
+        (with_manager(&format!("http_filters: [{ROUTER}]")), "has to be given"),
+        (with_manager(&format!("http_filters: [{ROUTER}]\nrds: {{route_config_name: a, \
+            config_source: {{api_config_source: {{api_type: GRPC, grpc_services: [{{envoy_grpc: \
+            {{cluster_name: x}}}}]}}}}}}")), "rds.config_source: only ADS is supported here \
+            (config.unsupported)"),
+        (with_manager(&format!("http_filters: [{{name: f, typed_config: {{\"@type\": \
+            type.googleapis.com/udpa.type.v1.TypedStruct, type_url: x/envoy.Lua}}}}]\n{routes}")),
+            "http_filters[0].typed_config: the HTTP filter `f` (TypedStruct of envoy.Lua) is not \
+             supported (config.unsupported)"),
+    ];
+    for (yaml, expected) in cases {
+        let expected = match expected {
+            "has to be given" => {
+                format!("{at}: `rds` or `route_config` has to be given (config.missing)")
+            }
+            other => format!("{at}.{other}"),
+        };
+        refused(&[(yaml, &expected)]);
+    }
+}
+
+#[test]
+fn routes() {
+    let at = "listener `l`: filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0]";
+    let route = |lines: &str| with_route(lines);
+    let host = |lines: &str| with_routes(&format!("virtual_hosts:\n- {{name: v, {lines}}}"));
+    let cases = [
+        (route("match: {prefix: /}"), "routes[0]: `route` or `direct_response` has to be given \
+            (config.missing)"),
+        (route("match: {}\nroute: {cluster: c}"), "routes[0].match: `prefix`, `path`, \
+            `safe_regex` … has to be given (config.missing)"),
+        (route("match: {safe_regex: {regex: '(['}}\nroute: {cluster: c}"), "routes[0].match.\
+            safe_regex.regex: `([`: unclosed character class (config.invalid)"),
+        (route("match: {prefix: /, cookies: [{name: a, string_match: {exact: b}}]}"),
+            "routes[0].match.cookies: this field is not supported (config.unsupported)"),
+        (route("match: {prefix: /, headers: [{name: 'a b'}]}"), "routes[0].match.headers[0].name: \
+            `a b` is no header name (config.invalid)"),
+        (route("match: {prefix: /}\nredirect: {}"), "routes[0].redirect: redirects are not \
+            supported (config.unsupported)"),
+        (route("match: {prefix: /}\nroute: {cluster: c, prefix_rewrite: /x}"), "routes[0].route.\
+            prefix_rewrite: this field is not supported (config.unsupported)"),
+        (route("match: {prefix: /}\nroute: {cluster_header: x}"), "routes[0].route.cluster_header: \
+            this field is not supported (config.unsupported)"),
+        (route("match: {prefix: /}\nroute: {cluster: c, retry_policy: {retry_on: sometimes}}"),
+            "routes[0].route.retry_policy.retry_on: the condition `sometimes` is not supported \
+             (config.unsupported)"),
+        (route("match: {prefix: /}\nroute: {weighted_clusters: {clusters: [{name: a, weight: 0}]}}"),
+            "routes[0].route: the weights have to add up to at least 1 (config.invalid)"),
+        (route("match: {prefix: /}\ndirect_response: {status: 99}"), "routes[0].direct_response.\
+            status: 99 is not between 200 and 599 (config.invalid)"),
+        (route("match: {prefix: /}\nroute: {cluster: c}\nrequest_headers_to_add: [{header: {key: \
+            a, value: '%REQ(x)%'}}]"), "routes[0].request_headers_to_add[0].header.value: \
+            `%REQ(x)%`: command operators (%…%) are not supported (config.unsupported)"),
+        (route("match: {prefix: /}\nroute: {cluster: c}\nrequest_headers_to_remove: [Host]"),
+            "routes[0].request_headers_to_remove[0]: `host` and names that begin with `:` cannot \
+             be changed (config.unsupported)"),
+        (route("match: {prefix: /}\nroute: {cluster: c}\ntyped_per_filter_config: {a: {\"@type\": \
+            type.googleapis.com/envoy.config.core.v3.Pipe}}"), "routes[0].typed_per_filter_config: \
+            this field is not supported (config.unsupported)"),
+        (host("domains: []"), "domains: a virtual host needs at least one domain (config.missing)"),
+        (host("domains: [a, A]"), "domains[1]: the domain `A` is there twice (config.invalid)"),
+        (host("domains: ['a*b']"), "domains[0]: `a*b`: a star may stand at one end only \
+            (config.invalid)"),
+        (host("domains: [a], require_tls: ALL"), "require_tls: this field is not supported \
+            (config.unsupported)"),
+    ];
+    for (yaml, expected) in cases {
+        refused(&[(yaml, &format!("{at}.{expected}"))]);
+    }
+    let strict = route("match: {prefix: /}\nroute: {cluster: nobody}")
+        .replace("validate_clusters: false", "validate_clusters: true");
+    let expected = format!("{at}.routes[0].route.cluster: there is no cluster `nobody` \
+        (config.unknown)");
+    refused(&[(strict, &expected)]);
+}
+
+#[test]
+fn policies() {
+    let with = |policy: &str| {
+        with_manager(&format!(
+            "http_filters: [{{name: rbac, typed_config: {{\"@type\": type.googleapis.com/\
+             envoy.extensions.filters.http.rbac.v3.RBAC, rules: {{policies: {{p: {policy}}}}}}}}}, \
+             {ROUTER}]\nroute_config: {{virtual_hosts: []}}"
+        ))
+    };
+    let at = "listener `l`: filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.\
+              rules.policies[\"p\"]";
+    let any = "[{any: true}]";
+    let cases = [
+        (with("{}"), ": a policy needs at least one permission and one principal (config.missing)"),
+        (with(&format!("{{permissions: [{{}}], principals: {any}}}")), ".permissions[0]: a \
+            permission without a rule (config.missing)"),
+        (with(&format!("{{permissions: {any}, principals: [{{not_id: {{and_ids: {{ids: \
+            [{{filter_state: {{key: a}}}}]}}}}}}]}}")), ".principals[0].not_id.and_ids.ids[0].\
+            filter_state: this field is not supported (config.unsupported)"),
+        (with(&format!("{{permissions: [{{destination_port: 70000}}], principals: {any}}}")),
+            ".permissions[0].destination_port: 70000 is more than 65535 (config.invalid)"),
+        (with(&format!("{{permissions: {any}, principals: [{{remote_ip: {{address_prefix: \
+            10.0.0.0, prefix_len: 33}}}}]}}")), ".principals[0].remote_ip.prefix_len: 33 is too \
+            long for 10.0.0.0 (config.invalid)"),
+        (with(&format!("{{permissions: {any}, principals: {any}, condition: {{}}}}")),
+            ".condition: this field is not supported (config.unsupported)"),
+    ];
+    for (yaml, expected) in cases {
+        refused(&[(yaml, &format!("{at}{expected}"))]);
+    }
+}
+
+#[test]
+fn bootstrap_files() {
+    refused(&[
+        ("foo: 1".to_owned(), "bootstrap: unknown field \"foo\" in Bootstrap (config.malformed)"),
+        (
+            "dynamic_resources: {lds_config: {ads: {}}}".to_owned(),
+            "bootstrap: dynamic_resources.lds_config: `ads_config` has to be given as well \
+             (config.missing)",
+        ),
+        (
+            "dynamic_resources: {ads_config: {api_type: REST}}".to_owned(),
+            "bootstrap: dynamic_resources.ads_config.api_type: only GRPC and DELTA_GRPC are \
+             supported (config.unsupported)",
+        ),
+        (
+            "dynamic_resources: {ads_config: {api_type: GRPC, grpc_services: [{google_grpc: \
+             {target_uri: a, stat_prefix: b}}]}}"
+                .to_owned(),
+            "bootstrap: dynamic_resources.ads_config.grpc_services[0]: only `envoy_grpc` is \
+             supported (config.unsupported)",
+        ),
+        (
+            "dynamic_resources: {ads_config: {api_type: GRPC, grpc_services: [{envoy_grpc: \
+             {cluster_name: xds}}]}}"
+                .to_owned(),
+            "bootstrap: dynamic_resources.ads_config: there is no cluster `xds` in \
+             static_resources (config.unknown)",
+        ),
+        (
+            "layered_runtime: {layers: [{name: a, disk_layer: {}}]}".to_owned(),
+            "bootstrap: layered_runtime.layers[0].disk_layer: runtime keys have no meaning here \
+             (config.unsupported)",
+        ),
+        (
+            "overload_manager: {}".to_owned(),
+            "bootstrap: overload_manager: this field is not supported (config.unsupported)",
+        ),
+    ]);
+}

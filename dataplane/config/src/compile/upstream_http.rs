@@ -1,0 +1,149 @@
+//! `HttpProtocolOptions` of a cluster: HTTP/1.1 is what is spoken.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use api::envoy::Any;
+use api::envoy::core::{self, Http1ProtocolOptions, UpstreamHttpProtocolOptions};
+use api::envoy::upstream_http::HttpProtocolOptions;
+use api::envoy::upstream_http::http_protocol_options::explicit_http_config::ProtocolConfig;
+use api::envoy::upstream_http::http_protocol_options::{
+    UpstreamProtocolOptions, UseDownstreamHttpConfig,
+};
+
+use super::at::{At, Fault, refuse, refuse_true, typed, without_effect};
+use super::value;
+
+/// The one key of `typed_extension_protocol_options` that is known.
+const KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+/// Envoy's default for idle upstream connections.
+const IDLE: Duration = Duration::from_secs(3600);
+
+pub(crate) struct Options {
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_requests_per_connection: Option<u32>,
+}
+
+/// The options that a cluster carries under their extension's name.
+pub(crate) fn options(at: &At<'_>, given: &HashMap<String, Any>) -> Result<Options, Fault> {
+    let mut options = Options { idle_timeout: Some(IDLE), max_requests_per_connection: None };
+    for (key, any) in given {
+        let at = at.key(key);
+        if key != KEY {
+            return Err(at.unsupported("these options are not supported"));
+        }
+        read(&at, &typed(&at, any)?, &mut options)?;
+    }
+    Ok(options)
+}
+
+fn read(at: &At<'_>, given: &HttpProtocolOptions, options: &mut Options) -> Result<(), Fault> {
+    let HttpProtocolOptions {
+        common_http_protocol_options,
+        upstream_http_protocol_options,
+        http_filters,
+        header_validation_config,
+        outlier_detection,
+        request_mirror_policies,
+        hash_policy,
+        retry_policy,
+        upstream_protocol_options,
+    } = given;
+    refuse!(at; http_filters, header_validation_config, outlier_detection);
+    refuse!(at; request_mirror_policies, retry_policy);
+    without_effect!(hash_policy);
+    if let Some(names) = upstream_http_protocol_options {
+        let at = at.field("upstream_http_protocol_options");
+        let UpstreamHttpProtocolOptions { auto_sni, auto_san_validation, override_auto_sni_header } =
+            names;
+        refuse!(at; auto_sni, auto_san_validation, override_auto_sni_header);
+    }
+    let common = at.field("common_http_protocol_options");
+    options.common(&common, common_http_protocol_options.as_ref())?;
+    match upstream_protocol_options {
+        Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => {
+            let at = at.field("explicit_http_config");
+            match &explicit.protocol_config {
+                Some(ProtocolConfig::HttpProtocolOptions(given)) => {
+                    http1(&at.field("http_protocol_options"), Some(given))
+                }
+                Some(ProtocolConfig::Http2ProtocolOptions(_)) => Err(at
+                    .field("http2_protocol_options")
+                    .unsupported("HTTP/2 is not spoken to upstreams")),
+                Some(ProtocolConfig::Http3ProtocolOptions(_)) => Err(at
+                    .field("http3_protocol_options")
+                    .unsupported("HTTP/3 is not spoken to upstreams")),
+                None => Err(at.missing("a protocol has to be given")),
+            }
+        }
+        // Downstream speaks HTTP/1.1 only, so its protocol is HTTP/1.1.
+        Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(given)) => {
+            let at = at.field("use_downstream_protocol_config");
+            let UseDownstreamHttpConfig {
+                http_protocol_options,
+                http2_protocol_options,
+                http3_protocol_options,
+            } = given;
+            without_effect!(http2_protocol_options, http3_protocol_options);
+            http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())
+        }
+        Some(UpstreamProtocolOptions::AutoConfig(_)) => {
+            Err(at.field("auto_config").unsupported("the protocol has to be said"))
+        }
+        None => Err(at.missing("`explicit_http_config` has to be given")),
+    }
+}
+
+impl Options {
+    /// The options that are the same for all versions of HTTP.
+    pub(crate) fn common(
+        &mut self,
+        at: &At<'_>,
+        given: Option<&core::HttpProtocolOptions>,
+    ) -> Result<(), Fault> {
+        let Some(given) = given else { return Ok(()) };
+        let core::HttpProtocolOptions {
+            idle_timeout,
+            max_connection_duration,
+            max_connection_duration_jitter,
+            max_headers_count,
+            max_response_headers_kb,
+            max_stream_duration,
+            headers_with_underscores_action,
+            max_requests_per_connection,
+        } = given;
+        refuse!(at; max_connection_duration, max_headers_count, max_response_headers_kb);
+        refuse!(at; max_stream_duration);
+        // The action is about requests that come in; Envoy does not look at it here either.
+        without_effect!(headers_with_underscores_action, max_connection_duration_jitter);
+        self.idle_timeout = value::timeout(&at.field("idle_timeout"), idle_timeout, Some(IDLE))?;
+        let most = max_requests_per_connection.as_ref().map(|most| most.value);
+        self.max_requests_per_connection = most.or(self.max_requests_per_connection);
+        Ok(())
+    }
+}
+
+/// What HTTP/1.1 to an upstream may be asked to do: nothing special.
+pub(crate) fn http1(at: &At<'_>, given: Option<&Http1ProtocolOptions>) -> Result<(), Fault> {
+    let Some(given) = given else { return Ok(()) };
+    #[allow(deprecated)]
+    let Http1ProtocolOptions {
+        allow_absolute_url,
+        accept_http_10,
+        default_host_for_http_10,
+        header_key_format,
+        enable_trailers,
+        allow_chunked_length,
+        override_stream_error_on_invalid_http_message,
+        send_fully_qualified_url,
+        use_balsa_parser,
+        allow_custom_methods,
+        ignore_http_11_upgrade,
+    } = given;
+    refuse!(at; header_key_format, enable_trailers, allow_chunked_length);
+    refuse!(at; send_fully_qualified_url, ignore_http_11_upgrade);
+    refuse_true!(at; override_stream_error_on_invalid_http_message);
+    without_effect!(allow_absolute_url, accept_http_10, default_host_for_http_10);
+    without_effect!(use_balsa_parser, allow_custom_methods);
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! The most that one configuration may hold. What is beyond is refused by name.
+
+/// Cluster names that one process ever interns; ids are never used again.
+pub const MAX_CLUSTER_NAMES: usize = 262_144;
+/// Clusters at one time.
+pub const MAX_CLUSTERS: usize = 100_000;
+/// Endpoints of one cluster.
+pub const MAX_ENDPOINTS: usize = 100_000;
+/// Transport matches of one cluster.
+pub const MAX_TRANSPORT_MATCHES: usize = 64;
+/// Listeners at one time.
+pub const MAX_LISTENERS: usize = 10_000;
+/// Filter chains of one listener.
+pub const MAX_CHAINS: usize = 10_000;
+/// Filters in one chain, network or HTTP.
+pub const MAX_FILTERS: usize = 64;
+/// Route configurations at one time.
+pub const MAX_ROUTE_TABLES: usize = 10_000;
+/// Virtual hosts of one route configuration.
+pub const MAX_VIRTUAL_HOSTS: usize = 100_000;
+/// Routes of one route configuration.
+pub const MAX_ROUTES: usize = 200_000;
+/// Clusters that one route or TCP proxy divides its traffic over.
+pub const MAX_WEIGHTED: usize = 1_024;
+/// Policies of one RBAC filter.
+pub const MAX_POLICIES: usize = 10_000;
+/// Permissions and principals of one RBAC filter, nested ones included.
+pub const MAX_RULES: usize = 200_000;
+/// Secrets at one time.
+pub const MAX_SECRETS: usize = 10_000;
+/// Bytes of one secret, file or environment variable.
+pub const MAX_DATA_SOURCE: usize = 1 << 20;
+/// Bytes of a direct response's body, unless the route configuration says otherwise (Envoy: 4 KiB).
+pub const MAX_DIRECT_BODY: u32 = 4 << 10;
+/// Bytes that one compiled regular expression may take.
+pub const MAX_REGEX: usize = 1 << 20;
+/// Bytes of a resource's name.
+pub const MAX_NAME: usize = 4_096;

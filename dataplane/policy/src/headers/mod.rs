@@ -1,0 +1,18 @@
+//! The header work of Envoy's connection manager and router.
+//!
+//! A request goes through [`request`] when it arrives, before it is routed and judged, and through
+//! [`forward`] when it is about to be sent upstream. A response goes through [`returned`] when it
+//! comes from upstream and, like our own answers made by [`local`], through [`response`] on its way
+//! down.
+
+mod changes;
+mod client_cert;
+mod request;
+mod response;
+mod text;
+
+pub use request::{Attempt, RequestContext, forward, request, retry};
+pub use response::{local, local_changes, response, returned};
+
+#[cfg(test)]
+mod tests;

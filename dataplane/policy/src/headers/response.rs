@@ -1,0 +1,58 @@
+//! A response on its way down, the upstream's or our own.
+
+use std::time::Duration;
+
+use config::snapshot::{HttpManager, RouteTable, ServerHeader};
+use wire::h1::strip_hop_by_hop;
+use wire::head::{Framing, Head, Known};
+
+use super::request::Attempt;
+use super::{changes, text};
+use crate::route::Found;
+
+/// Takes in a response's head from the upstream. `taken` is the time since the request was sent.
+pub fn returned(head: &mut Head, attempt: &Attempt<'_>, taken: Duration) {
+    strip_hop_by_hop(head);
+    if !attempt.manager.suppress_envoy_headers {
+        text::set(head, b"x-envoy-upstream-service-time", taken.as_millis());
+    }
+    local_changes(head, attempt.table, attempt.found);
+}
+
+/// Applies the changes to responses that the levels of a route ask for. Envoy does so to its own
+/// answers too, once a route was found.
+pub fn local_changes(head: &mut Head, table: &RouteTable, found: &Found<'_>) {
+    changes::apply(head, table, found, |level| &level.response);
+}
+
+/// Makes the head of one of our own answers, for [`local_changes`] and [`response`] to finish. The
+/// framing is that of a body of so many bytes, though none may follow on HEAD.
+pub fn local(head: &mut Head, status: u16, body: &[u8]) {
+    head.clear();
+    head.status = status;
+    head.framing = Framing::Length(body.len() as u64);
+    head.keep_alive = true;
+    if !body.is_empty() {
+        text::set(head, b"content-length", body.len());
+        head.append(b"content-type", b"text/plain");
+    }
+}
+
+/// Finishes any response on its way down. `date` is the time as an IMF-fixdate (RFC 9110, 5.6.7),
+/// for a response that has none.
+pub fn response(head: &mut Head, manager: &HttpManager, date: &[u8]) {
+    if head.value(Known::Date).is_none() {
+        head.append(b"date", date);
+    }
+    let sets = match manager.server_header {
+        ServerHeader::Overwrite => true,
+        ServerHeader::AppendIfAbsent => head.value(Known::Server).is_none(),
+        ServerHeader::PassThrough => false,
+    };
+    if sets {
+        head.set(b"server", manager.server_name.as_bytes());
+    }
+    if let Some(via) = &manager.via {
+        text::join(head, b"via", b", ", |out| out.extend_from_slice(via.as_bytes()));
+    }
+}

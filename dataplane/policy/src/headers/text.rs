@@ -1,0 +1,49 @@
+//! Values written into reused room.
+
+use std::fmt::{self, Write};
+
+use wire::head::Head;
+
+use crate::scratch;
+
+/// A buffer that text is formatted into.
+struct Text<'b>(&'b mut Vec<u8>);
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Formats to the end of a buffer.
+pub(super) fn write(out: &mut Vec<u8>, value: impl fmt::Display) {
+    // `Text` cannot fail.
+    let _ = write!(Text(out), "{value}");
+}
+
+/// Sets a field to a formatted value.
+pub(super) fn set(head: &mut Head, name: &[u8], value: impl fmt::Display) {
+    scratch::with(|out| {
+        write(out, value);
+        head.set(name, out);
+    });
+}
+
+/// Puts all lines of a name into one, with what `add` writes as its last element. As in Envoy the
+/// client's own lines are joined by a comma alone.
+pub(super) fn join(head: &mut Head, name: &[u8], separator: &[u8], add: impl FnOnce(&mut Vec<u8>)) {
+    scratch::with(|out| {
+        for value in head.values(name) {
+            if !out.is_empty() {
+                out.push(b',');
+            }
+            out.extend_from_slice(value);
+        }
+        if !out.is_empty() {
+            out.extend_from_slice(separator);
+        }
+        add(out);
+        head.set(name, out);
+    });
+}

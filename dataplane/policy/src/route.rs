@@ -1,0 +1,121 @@
+//! Which virtual host and which route serve a request.
+
+use std::sync::Arc;
+
+use config::snapshot::{Forward, PathMatch, Route, RouteMatch, RouteTable, VirtualHost, Weighted};
+use wire::head::Head;
+
+use crate::{matcher, scratch};
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'t> {
+    /// The virtual host of its authority.
+    pub host: &'t Arc<VirtualHost>,
+    /// The first of its routes that matches.
+    pub route: &'t Arc<Route>,
+    /// Where they stand in the table: the host in its hosts, the route in the host's routes. A
+    /// request that keeps the table keeps these two numbers instead of two reference counts.
+    pub at: (usize, usize),
+}
+
+/// Why no route was found. Both are answered with [`crate::reply::Reason::RouteNotFound`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFound {
+    /// No virtual host has that domain.
+    Host,
+    /// None of the virtual host's routes matches.
+    Route,
+}
+
+/// Finds the virtual host by the authority (equal, else longest `*suffix`, else longest `prefix*`,
+/// else `*`), then its first matching route. There is no way back to another virtual host.
+///
+/// `_random` is for `runtime_fraction`, which the compiled form does not have yet.
+pub fn find<'t>(table: &'t RouteTable, head: &Head, _random: u64) -> Result<Found<'t>, NotFound> {
+    let at = host(table, head.authority()).ok_or(NotFound::Host)?;
+    let host = table.hosts.get(at).ok_or(NotFound::Host)?;
+    let mut routes = host.routes.iter().enumerate();
+    let (index, route) =
+        routes.find(|(_, route)| matches(&route.matches, head)).ok_or(NotFound::Route)?;
+    Ok(Found { host, route, at: (at, index) })
+}
+
+/// The cluster that this random number falls on, by weight. `None` only if the route has none.
+pub fn pick(forward: &Forward, random: u64) -> Option<&Weighted> {
+    weighted(&forward.clusters, forward.total_weight, random)
+}
+
+/// As [`pick`], for `TcpProxy::clusters` too.
+pub fn weighted(clusters: &[Weighted], total_weight: u32, random: u64) -> Option<&Weighted> {
+    let mut left = random.checked_rem(u64::from(total_weight)).unwrap_or(0);
+    for cluster in clusters {
+        match left.checked_sub(u64::from(cluster.weight)) {
+            Some(less) => left = less,
+            None => return Some(cluster),
+        }
+    }
+    clusters.last()
+}
+
+/// The virtual host for an authority. An empty one finds `*` only.
+fn host(table: &RouteTable, authority: &[u8]) -> Option<usize> {
+    let authority = if table.ignore_port { without_port(authority) } else { authority };
+    if authority.iter().any(u8::is_ascii_uppercase) {
+        scratch::with(|lower| {
+            lower.extend_from_slice(authority);
+            lower.make_ascii_lowercase();
+            search(table, lower)
+        })
+    } else {
+        search(table, authority)
+    }
+}
+
+fn search(table: &RouteTable, authority: &[u8]) -> Option<usize> {
+    if authority.is_empty() {
+        return table.any;
+    }
+    if let Some(index) = table.exact.get(authority) {
+        return Some(*index);
+    }
+    // The star stands for at least one byte.
+    let longer = |part: &[u8]| authority.len() > part.len();
+    let suffix = table.suffixes.iter().find(|(part, _)| longer(part) && authority.ends_with(part));
+    let prefix =
+        || table.prefixes.iter().find(|(part, _)| longer(part) && authority.starts_with(part));
+    suffix.or_else(prefix).map(|(_, index)| *index).or(table.any)
+}
+
+/// Cuts off `:port`, also behind a bracketed IPv6 address.
+fn without_port(authority: &[u8]) -> &[u8] {
+    let Some(colon) = memchr::memrchr(b':', authority) else { return authority };
+    let bracket = memchr::memrchr(b']', authority);
+    if bracket.is_some_and(|bracket| bracket > colon) {
+        return authority;
+    }
+    authority.get(..colon).unwrap_or(authority)
+}
+
+fn matches(asked: &RouteMatch, head: &Head) -> bool {
+    path_matches(asked, matcher::bare(head.path()))
+        && asked.headers.iter().all(|header| matcher::header(header, head))
+        && asked.query.iter().all(|query| matcher::query(query, head.path()))
+}
+
+fn path_matches(asked: &RouteMatch, path: &[u8]) -> bool {
+    let fold = !asked.case_sensitive;
+    match &asked.path {
+        PathMatch::Prefix(text) => matcher::starts_with(path, text, fold),
+        PathMatch::Exact(text) => matcher::equal(path, text, fold),
+        PathMatch::SeparatedPrefix(text) => {
+            let next = path.get(text.len());
+            matcher::starts_with(path, text, fold) && next.is_none_or(|byte| *byte == b'/')
+        }
+        // Anchored at both ends when it was compiled.
+        PathMatch::Regex(regex) => regex.is_match(path),
+    }
+}
+
+#[cfg(test)]
+mod tests;

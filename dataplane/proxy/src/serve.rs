@@ -1,0 +1,172 @@
+//! The wiring: bootstrap, sockets, workers, agent.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use agent::{AgentConfig, AgentError, Applier, Parts, Surroundings};
+use api::envoy::bootstrap as v3;
+use config::snapshot::Bound;
+use config::{Bootstrap, Code, Kind, ListenerOptions, Refused};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use ring::{Bind, Which, machine};
+use session::Counters;
+use tokio::sync::watch;
+
+use crate::args::Args;
+use crate::crew::{Crew, Wakers, report};
+use crate::failure::Failure;
+use crate::signals::{EndsProcess, Signals};
+
+/// `--mode validate`
+pub(crate) fn validate(args: &Args) -> Result<(), Failure> {
+    let summary = config::validate::file(&args.config).map_err(Failure::Refused)?;
+    read(args).and_then(|message| settings(&message))?;
+    println!(
+        "{}: good, {} listeners and {} clusters",
+        args.config.display(),
+        summary.listeners,
+        summary.clusters
+    );
+    for (kind, name) in summary.waiting {
+        println!("  {kind} \"{name}\" will wait for what the control plane has to send");
+    }
+    Ok(())
+}
+
+/// `--mode serve`
+pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
+    let signals = Signals::block()?;
+    raise_open_files();
+    let message = read(args)?;
+    let settings = settings(&message)?;
+    let which = driver(args.driver)?;
+    let workers = machine::workers(args.concurrency);
+    let wakers = Wakers::default();
+    let applier = load(message, workers, &wakers, settings.control.is_some())?;
+    let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
+    let crew = Crew::start(workers, which, &applier, wakers, &counters)?;
+    let (quit, _) = watch::channel(false);
+    let agent = start_agent(settings, applier, counters, quit.clone())?;
+    tracing::info!(workers, driver = ?which, "serving");
+    // What start-up has used is given back before the first connection comes.
+    machine::trim();
+    signals.wait();
+    let lost = crew.has_lost_one();
+    tracing::info!(patience_s = args.drain_time_s, "ending: connections may finish");
+    let drained = crew.drain(Duration::from_secs(if lost { 0 } else { args.drain_time_s }));
+    quit.send_replace(true);
+    let agent = agent.join().map_err(|_| Failure::Broken("the agent has panicked".into()))?;
+    drained?;
+    match agent {
+        Ok(()) if lost => Err(Failure::Broken("a worker has ended by itself".into())),
+        Ok(()) => Ok(()),
+        Err(error) => Err(Failure::start("the agent", error, "see the log above")),
+    }
+}
+
+fn read(args: &Args) -> Result<v3::Bootstrap, Failure> {
+    let hint = "give the path of an Envoy bootstrap with -c FILE";
+    let path = args.config.display();
+    let text = std::fs::read_to_string(&args.config)
+        .map_err(|error| Failure::start(format!("reading {path}"), error, hint))?;
+    api::text::parse(&text).map_err(|error| {
+        let (kind, name) = (Kind::Bootstrap, path.to_string());
+        let (field, code, reason) = (error.place, Code::Malformed, error.reason);
+        Failure::Refused(vec![Refused { kind, name, field, code, reason }])
+    })
+}
+
+fn settings(message: &v3::Bootstrap) -> Result<AgentConfig, Failure> {
+    let exists = |path: &str| std::path::Path::new(path).exists();
+    let around = Surroundings::read(|name| std::env::var(name).ok(), exists);
+    let hint = "docs/config-support.md says what the bootstrap and the environment may hold";
+    around
+        .and_then(|around| AgentConfig::new(message, &around))
+        .map_err(|error| Failure::start("the agent's settings", error, hint))
+}
+
+fn driver(asked: Which) -> Result<Which, Failure> {
+    let hint = "use --driver epoll, or allow io_uring (kernel.io_uring_disabled, seccomp profile)";
+    let (which, warning) =
+        asked.resolve().map_err(|why| Failure::start("io_uring cannot be used", why, hint))?;
+    if let Some(why) = warning {
+        tracing::warn!(%why, "io_uring cannot be used here, serving on epoll");
+    }
+    Ok(which)
+}
+
+/// Puts the file's own resources into force, or says what is wrong with them.
+fn load(
+    message: v3::Bootstrap,
+    workers: usize,
+    wakers: &Wakers,
+    controlled: bool,
+) -> Result<Applier, Failure> {
+    let mut bootstrap =
+        Bootstrap::from_message(message).map_err(|refused| Failure::Refused(vec![refused]))?;
+    let wakers = wakers.clone();
+    let bind = move |address, options: &ListenerOptions| bind(address, options, workers);
+    let mut applier = Applier::new(Box::new(bind), Box::new(move || wakers.wake()), controlled);
+    let refused = applier.load_file(bootstrap.take_resources());
+    if refused.is_empty() { Ok(applier) } else { Err(Failure::Refused(refused)) }
+}
+
+/// A socket for each worker on one address; the kernel spreads the connections.
+fn bind(
+    address: std::net::SocketAddr,
+    options: &ListenerOptions,
+    workers: usize,
+) -> io::Result<Arc<Bound>> {
+    let bind = Bind {
+        reuse_port: true,
+        transparent: options.transparent,
+        freebind: options.freebind,
+        v6_only: true,
+        backlog: i32::try_from(options.backlog).unwrap_or(i32::MAX),
+    };
+    let mut sockets = Vec::with_capacity(workers);
+    let mut address = address;
+    for _ in 0..workers {
+        let socket = ring::listener(address, bind)?;
+        // Port 0: the first socket's choice holds for all.
+        address = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok(Arc::new(Bound { sockets }))
+}
+
+fn start_agent(
+    settings: AgentConfig,
+    mut applier: Applier,
+    counters: Vec<Arc<Counters>>,
+    quit: watch::Sender<bool>,
+) -> Result<JoinHandle<Result<(), AgentError>>, Failure> {
+    let parts = Parts {
+        secrets: applier.secrets(),
+        live: applier.live(),
+        stats: Arc::new(move || report(&counters)),
+        clusters: applier.clusters_report(),
+        apply: applier,
+        quit,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let body = move || {
+        let _ends = EndsProcess;
+        agent::run(settings, parts)
+    };
+    let hint = "check the limit of threads";
+    let thread = thread::Builder::new().name("agent".into()).spawn(body);
+    thread.map_err(|error| Failure::start("the agent's thread", error, hint))
+}
+
+/// As many open files as the process may ask for: each connection is one.
+fn raise_open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(soft, hard, %error, "the limit of open files stays");
+    }
+}

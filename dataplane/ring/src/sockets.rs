@@ -1,0 +1,273 @@
+//! The table of sockets that both drivers share.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::buf::Buf;
+use crate::driver::{Size, Socket, Tag};
+use crate::slab::Key;
+use crate::sys;
+use crate::uring::vectored::{Message, PIECES_MAX};
+use crate::wheel::Timer;
+
+/// Slots are named by 24 bits in what the kernel hands back.
+pub(crate) const SOCKETS_MAX: usize = (1 << 24) - 1;
+
+/// Pieces that one socket may have queued for sending; one more and the socket fails with
+/// `ENOBUFS`. Their bytes are bounded by the pool.
+pub(crate) const QUEUE_BUFS_MAX: usize = 8 * 1024;
+
+/// Where in its life a socket is. The first three are the caller's, the others are ours alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Accepting.
+    Listener,
+    /// Connecting, with an alarm at its deadline.
+    Connecting,
+    /// Connected, or broken.
+    Stream,
+    /// Closed by the caller; what is queued is leaving.
+    Flushing,
+    /// All has left and so has our FIN; what the peer still sends is thrown away for a while.
+    Lingering,
+    /// Only waiting for the kernel to let go of what is outstanding.
+    Dying,
+}
+
+/// The closing of our sending side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fin {
+    /// Not asked for.
+    No,
+    /// Follows the last queued byte.
+    Wanted,
+    /// Sent.
+    Sent,
+}
+
+/// An armed receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Armed {
+    /// Bytes that may still come.
+    pub(crate) left: usize,
+    /// The buffers to receive into.
+    pub(crate) size: Size,
+}
+
+/// One socket.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) fd: OwnedFd,
+    pub(crate) tag: Tag,
+    pub(crate) life: Life,
+    pub(crate) fin: Fin,
+    /// The peer has closed its sending side, and we have told so.
+    pub(crate) eof: bool,
+    /// A failure was reported: nothing is sent any more.
+    pub(crate) broken: bool,
+    /// Bytes were sent at some time, so there may be last words to protect.
+    pub(crate) spoke: bool,
+    /// Waits in the list of sockets with bytes to send.
+    pub(crate) dirty: bool,
+    /// Waits in the list of sockets that can go on without news from the kernel.
+    pub(crate) scheduled: bool,
+    /// Waits for a receive buffer to return.
+    pub(crate) parked: bool,
+    /// epoll: not known to be dry. io_uring: unused.
+    pub(crate) readable: bool,
+    /// epoll: not known to be full. io_uring: unused.
+    pub(crate) writable: bool,
+    /// io_uring: the operations in the kernel's hands, a bit each. epoll: 0.
+    pub(crate) outstanding: u8,
+    /// io_uring: the message of an outstanding vectored send. epoll: unused.
+    pub(crate) message: Option<Box<Message>>,
+    pub(crate) armed: Option<Armed>,
+    /// What to arm when `armed` is used up.
+    pub(crate) next: Option<Armed>,
+    pub(crate) queue: VecDeque<Buf>,
+    /// Bytes in `queue`.
+    pub(crate) unsent: usize,
+    /// The relay whose source this is.
+    pub(crate) source_of: Option<Key>,
+    /// The relay whose destination this is.
+    pub(crate) destination_of: Option<Key>,
+    /// Connecting: the deadline. Listener: the end of a pause. Closed: when patience ends.
+    pub(crate) alarm: Option<Timer>,
+}
+
+impl Slot {
+    /// Whether the caller still hears of this socket.
+    pub(crate) fn heard(&self) -> bool {
+        matches!(self.life, Life::Listener | Life::Connecting | Life::Stream)
+    }
+
+    /// Whether bytes can be sent: connected, and not known to be broken.
+    pub(crate) fn sendable(&self) -> bool {
+        matches!(self.life, Life::Stream | Life::Flushing) && !self.broken
+    }
+
+    /// Sends from the queue by one direct call, without waiting.
+    pub(crate) fn send_directly(&self) -> io::Result<usize> {
+        let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+        let mut count = 0;
+        for (piece, bytes) in pieces.iter_mut().zip(&self.queue) {
+            *piece = IoSlice::new(bytes);
+            count += 1;
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let pieces = pieces.get(..count).unwrap_or_default();
+        sys::options(&self.fd).send_vectored_with_flags(pieces, flags)
+    }
+
+    /// Takes `n` sent bytes out of the queue.
+    pub(crate) fn sent(&mut self, n: usize) {
+        let mut left = n.min(self.unsent);
+        self.unsent -= left;
+        self.spoke |= n > 0;
+        while let Some(front) = self.queue.front_mut() {
+            if front.len() > left {
+                front.advance(left);
+                return;
+            }
+            left -= front.len();
+            self.queue.pop_front();
+        }
+    }
+
+    /// Forgets what is queued.
+    pub(crate) fn forget(&mut self) {
+        self.queue.clear();
+        self.unsent = 0;
+    }
+}
+
+/// A slot's memory, which is used again by the next socket.
+#[derive(Debug, Default)]
+struct Place {
+    generation: u32,
+    slot: Option<Slot>,
+    /// The queue of the last socket here, kept so that the next one need not allocate.
+    queue: VecDeque<Buf>,
+}
+
+/// All sockets of a driver. Handles that are stale find nothing.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    limit: usize,
+}
+
+impl Sockets {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { places: Vec::new(), free: Vec::new(), limit: limit.min(SOCKETS_MAX) }
+    }
+
+    /// How many sockets there are, those closing in the background included.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Whether one more socket would be too many.
+    pub(crate) fn full(&self) -> bool {
+        self.len() >= self.limit
+    }
+
+    /// Takes a socket in; `None` (and the socket closed) where the table is full.
+    pub(crate) fn insert(&mut self, fd: OwnedFd, life: Life, tag: Tag) -> Option<Socket> {
+        if self.full() {
+            return None;
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            (self.places.len() - 1) as u32
+        });
+        let place = self.places.get_mut(index as usize)?;
+        place.slot = Some(new_slot(fd, life, tag, std::mem::take(&mut place.queue)));
+        Some(Socket { slot: index, generation: place.generation })
+    }
+
+    /// The socket, in whatever part of its life.
+    pub(crate) fn get(&self, socket: Socket) -> Option<&Slot> {
+        let place = self.places.get(socket.slot as usize)?;
+        if place.generation != socket.generation {
+            return None;
+        }
+        place.slot.as_ref()
+    }
+
+    /// The socket, in whatever part of its life.
+    pub(crate) fn get_mut(&mut self, socket: Socket) -> Option<&mut Slot> {
+        let place = self.places.get_mut(socket.slot as usize)?;
+        if place.generation != socket.generation {
+            return None;
+        }
+        place.slot.as_mut()
+    }
+
+    /// The socket, if the caller has not closed it.
+    pub(crate) fn heard(&self, socket: Socket) -> Option<&Slot> {
+        self.get(socket).filter(|slot| slot.heard())
+    }
+
+    /// The socket, if the caller has not closed it.
+    pub(crate) fn heard_mut(&mut self, socket: Socket) -> Option<&mut Slot> {
+        self.get_mut(socket).filter(|slot| slot.heard())
+    }
+
+    /// The descriptor of a socket, in whatever part of its life.
+    pub(crate) fn fd(&self, socket: Socket) -> Option<BorrowedFd<'_>> {
+        self.get(socket).map(|slot| slot.fd.as_fd())
+    }
+
+    /// Takes a socket out; its handle is stale from now on.
+    pub(crate) fn remove(&mut self, socket: Socket) {
+        let Some(place) = self.places.get_mut(socket.slot as usize) else { return };
+        if place.generation != socket.generation {
+            return;
+        }
+        if let Some(mut slot) = place.slot.take() {
+            slot.forget();
+            place.queue = slot.queue;
+            place.generation = place.generation.wrapping_add(1);
+            self.free.push(socket.slot);
+        }
+    }
+
+    /// The handles of all sockets.
+    pub(crate) fn all(&self) -> Vec<Socket> {
+        let sockets = self.places.iter().enumerate().filter(|(_, place)| place.slot.is_some());
+        let handle = |(slot, place): (usize, &Place)| Socket {
+            slot: slot as u32,
+            generation: place.generation,
+        };
+        sockets.map(handle).collect()
+    }
+}
+
+fn new_slot(fd: OwnedFd, life: Life, tag: Tag, queue: VecDeque<Buf>) -> Slot {
+    Slot {
+        fd,
+        tag,
+        life,
+        fin: Fin::No,
+        eof: false,
+        broken: false,
+        spoke: false,
+        dirty: false,
+        scheduled: false,
+        parked: false,
+        readable: true,
+        writable: true,
+        outstanding: 0,
+        message: None,
+        armed: None,
+        next: None,
+        queue,
+        unsent: 0,
+        source_of: None,
+        destination_of: None,
+        alarm: None,
+    }
+}

@@ -1,0 +1,101 @@
+//! What happens where something runs out.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use ringway_ring::{Failure, Limits, Nanos, Op, Size, Socket, Tag, What};
+
+use crate::kit::{Made, World, on_both, pattern};
+
+on_both!(
+    receives_wait_for_buffers,
+    a_full_table_pauses_the_listener,
+    too_many_queued_pieces_fail,
+    no_pipe_means_drained,
+);
+
+fn tiny() -> Limits {
+    Limits { small_buffers: 4, large_buffers: 1, pipes: 1, ..Limits::default() }
+}
+
+fn receives_wait_for_buffers<D: Made>() {
+    let mut world = World::<D>::with(&tiny());
+    let mut pairs: Vec<_> = (0..20).map(|_| world.pair()).collect();
+    let sent = pattern(5_000, 8);
+    for (socket, client) in &mut pairs {
+        world.driver.recv(*socket, 1 << 20, Size::Small);
+        client.write_all(&sent).unwrap();
+    }
+    world.turn_for(10);
+    let held = world.driver.pool().received_bytes();
+    assert_eq!(held, 4 * 4096, "all buffers are in the caller's hands");
+    // Each time the caller lets go of some, others get their turn, until all have everything.
+    let mut got = std::collections::HashMap::<Socket, Vec<u8>>::new();
+    world.until("everything", |_, events| {
+        for event in events.drain(..) {
+            match event.what {
+                What::Data(data) => got.entry(event.socket).or_default().extend_from_slice(&data),
+                other => panic!("{other:?}"),
+            }
+        }
+        let done = got.len() == pairs.len() && got.values().all(|bytes| bytes.len() == sent.len());
+        done.then_some(())
+    });
+    assert!(got.values().all(|bytes| *bytes == sent));
+    assert_eq!(world.driver.pool().received_bytes(), 0);
+}
+
+fn a_full_table_pauses_the_listener<D: Made>() {
+    let mut world = World::<D>::with(&Limits { sockets: 4, ..Limits::default() });
+    let mut pairs: Vec<_> = (0..3).map(|_| world.pair()).collect();
+    let late: Vec<_> = (0..3).map(|_| TcpStream::connect(world.addr).unwrap()).collect();
+    world.turn_for(250);
+    let told = world.told(world.listener);
+    let failure = What::Failed(Failure { op: Op::Accept, errno: libc::EMFILE });
+    assert_eq!(told, [format!("{failure:?}")], "told once, whatever the number of pauses");
+    assert_eq!(world.driver.open(), 4);
+    let connect = world.connect_to(world.addr);
+    assert_eq!(
+        world.driver.connect(&connect, Tag(0)).unwrap_err().raw_os_error(),
+        Some(libc::EMFILE)
+    );
+    // When there is room again accepting goes on by itself.
+    drop(late);
+    let (socket, client) = pairs.pop().unwrap();
+    drop(client);
+    world.driver.reset(socket);
+    world.until_open(3);
+    let _client = TcpStream::connect(world.addr).unwrap();
+    world.expect("accept after the pause", |event| match event.what {
+        What::Accepted(_) => Some(()),
+        _ => None,
+    });
+}
+
+fn too_many_queued_pieces_fail<D: Made>() {
+    let mut world = World::<D>::new();
+    let (socket, _client) = world.pair();
+    for _ in 0..10_000 {
+        world.driver.send(socket, ringway_ring::Buf::from_static(b"x"));
+    }
+    world.turn(0);
+    let failure = What::Failed(Failure { op: Op::Send, errno: libc::ENOBUFS });
+    let told = world.told(socket);
+    assert!(told.contains(&format!("{failure:?}")), "{told:?}");
+    assert_eq!(world.driver.unsent(socket), 0);
+}
+
+fn no_pipe_means_drained<D: Made>() {
+    let mut world = World::<D>::with(&Limits { pipes: 0, ..Limits::default() });
+    let ((from, mut client), (to, _server)) = (world.pair(), world.outgoing());
+    client.write_all(b"some bytes").unwrap();
+    world.driver.relay(from, to).unwrap();
+    let relayed = world.expect("report", |event| match event.what {
+        What::Relayed(relayed) if event.socket == from => Some(relayed),
+        _ => None,
+    });
+    assert_eq!((relayed.bytes, relayed.end), (0, ringway_ring::RelayEnd::Drained));
+    world.driver.recv(from, 100, Size::Small);
+    assert_eq!(world.bytes(from, 10), b"some bytes", "nothing is lost");
+    assert!(world.driver.now() > Nanos(0));
+}

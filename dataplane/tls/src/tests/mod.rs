@@ -1,0 +1,4 @@
+//! What the tests of this crate share, and those that are of no one module.
+
+pub(crate) mod fixtures;
+mod openssl;

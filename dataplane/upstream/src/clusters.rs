@@ -1,0 +1,246 @@
+//! All clusters of one worker.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use config::snapshot::{Cluster, ClusterId, Snapshot, UpstreamTransport};
+
+use crate::host::{Host, HostId, IDLE_MAX, Idle, Lease, Life, Release, Request};
+use crate::state::{NoHost, State};
+
+/// The state of all clusters on one worker. `K` is the session's key of a connection.
+#[derive(Debug)]
+pub struct Clusters<K> {
+    worker: usize,
+    workers: usize,
+    states: Vec<State<K>>,
+}
+
+/// The host for a request or a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// The host, for all that follows.
+    pub host: HostId,
+    /// Where to connect to.
+    pub address: SocketAddr,
+    /// Where to connect from.
+    pub bind: Option<IpAddr>,
+}
+
+impl<K: Copy + Eq> Clusters<K> {
+    /// No clusters yet. `worker` counts from 0; `workers` is how many share the process's limits.
+    pub fn new(worker: usize, workers: usize) -> Self {
+        Self { worker, workers, states: Vec::new() }
+    }
+
+    /// Goes over to a new snapshot. Hosts that stay (same address and transport) keep connections
+    /// and counters. The idle connections of hosts that left go to `evicted`: close them and report
+    /// each by [`Self::closed`] like any other. Busy ones finish and are closed when released.
+    pub fn update(&mut self, snapshot: &Arc<Snapshot>, evicted: &mut Vec<K>) {
+        let len = self.states.len().max(snapshot.clusters.len());
+        self.states.resize_with(len, State::default);
+        for (at, state) in self.states.iter_mut().enumerate() {
+            let new = snapshot.clusters.get(at).and_then(Option::as_ref);
+            match (&state.cluster, new) {
+                (None, None) => continue,
+                (Some(old), Some(new)) if Arc::ptr_eq(old, new) => continue,
+                _ => state.sync(new, evicted),
+            }
+            if let Some(cluster) = new {
+                state.breaker.set(cluster.limits, self.worker, self.workers);
+            }
+        }
+    }
+
+    /// The cluster as the last snapshot had it.
+    pub fn cluster(&self, id: ClusterId) -> Option<&Arc<Cluster>> {
+        self.states.get(id.0 as usize)?.cluster.as_ref()
+    }
+
+    /// Chooses a host. `wanted` is the connection's original destination, for clusters that go
+    /// there. Only a fresh, evenly distributed `random` gives an even choice.
+    pub fn pick(
+        &mut self,
+        cluster: ClusterId,
+        wanted: Option<SocketAddr>,
+        random: u64,
+    ) -> Result<Pick, NoHost> {
+        let state = self.states.get_mut(cluster.0 as usize).ok_or(NoHost::UnknownCluster)?;
+        let (slot, compiled) = state.pick(wanted, random)?;
+        let bind = compiled.bind;
+        let host = state.id(cluster, slot).ok_or(NoHost::Gone)?;
+        let address = state.host(host).ok_or(NoHost::Gone)?.address;
+        let bind = bind.filter(|bind| bind.is_ipv4() == address.is_ipv4());
+        Ok(Pick { host, address, bind })
+    }
+
+    /// How to speak to a host.
+    pub fn transport(&self, host: HostId) -> Option<&UpstreamTransport> {
+        let state = self.states.get(host.cluster.0 as usize)?;
+        let found = state.hosts.get(host.slot as usize)?;
+        (found.generation == host.generation && found.life != Life::Free)
+            .then_some(&found.transport)
+    }
+
+    /// Counts a request to a host, until [`Self::end`].
+    pub fn begin(&mut self, host: HostId) -> Result<Request, NoHost> {
+        let state = self.state(host).ok_or(NoHost::Gone)?;
+        if !state.breaker.may_request() {
+            return Err(NoHost::Overflow);
+        }
+        state.host(host).ok_or(NoHost::Gone)?.requests += 1;
+        state.breaker.requests += 1;
+        Ok(Request { host })
+    }
+
+    /// A request has ended, however it did.
+    pub fn end(&mut self, request: Request) {
+        let Some(state) = self.state(request.host) else { return };
+        let Some(host) = state.host(request.host) else { return };
+        host.requests = host.requests.saturating_sub(1);
+        state.breaker.requests = state.breaker.requests.saturating_sub(1);
+        state.settle(request.host.slot);
+    }
+
+    /// Takes a connection out of the host's pool: the one that was used last.
+    pub fn idle(&mut self, host: HostId, now_ns: u64) -> Option<(K, Lease)> {
+        let state = self.state(host)?;
+        let timeout = idle_timeout_ns(state.cluster.as_deref());
+        let found = state.host(host)?;
+        let last = found.idle.last()?;
+        if timeout.is_some_and(|timeout| last.since_ns.saturating_add(timeout) <= now_ns) {
+            // All others have been lying for longer still: they wait to be expired.
+            return None;
+        }
+        let idle = found.idle.pop()?;
+        Some((idle.key, Lease { host, requests: idle.requests.saturating_add(1) }))
+    }
+
+    /// Asks to make a new connection to the host. It is counted until [`Self::closed`], also while
+    /// it is being made and if that fails.
+    pub fn open(&mut self, host: HostId) -> Result<Lease, NoHost> {
+        let state = self.state(host).ok_or(NoHost::Gone)?;
+        if !state.breaker.may_connect() {
+            return Err(NoHost::Overflow);
+        }
+        let found = state.host(host).filter(|found| found.life == Life::Alive);
+        found.ok_or(NoHost::Gone)?.connections += 1;
+        state.breaker.connections += 1;
+        Ok(Lease { host, requests: 1 })
+    }
+
+    /// Waits for a connection to the host, after [`Self::open`] has said `Overflow`: `waiter` is
+    /// named by a later [`Self::release`] or [`Self::closed`]. Refused where no connection to that
+    /// host could ever come free, or when too many wait (`max_pending_requests`).
+    pub fn wait(&mut self, host: HostId, waiter: K) -> Result<(), NoHost> {
+        let state = self.state(host).ok_or(NoHost::Gone)?;
+        let may = state.breaker.may_wait();
+        let found = state.host(host).ok_or(NoHost::Gone)?;
+        if !may || found.connections == 0 {
+            return Err(NoHost::Overflow);
+        }
+        found.waiting.push_back(waiter);
+        state.breaker.pending += 1;
+        Ok(())
+    }
+
+    /// Waits no longer. Says whether it was waiting.
+    pub fn forget(&mut self, host: HostId, waiter: K) -> bool {
+        let Some(state) = self.state(host) else { return false };
+        let Some(found) = state.host(host) else { return false };
+        let Some(at) = found.waiting.iter().position(|key| *key == waiter) else { return false };
+        found.waiting.remove(at);
+        state.breaker.pending = state.breaker.pending.saturating_sub(1);
+        state.settle(host.slot);
+        true
+    }
+
+    /// A connection is free again. `reusable`: the last response ended cleanly and neither side
+    /// said that it will close.
+    pub fn release(&mut self, lease: Lease, key: K, now_ns: u64, reusable: bool) -> Release<K> {
+        let Some(state) = self.state(lease.host) else { return Release::Close };
+        let most = state.cluster.as_ref().map_or(1, |c| c.max_requests_per_connection);
+        let Some(host) = state.host(lease.host) else { return Release::Close };
+        if !reusable || (most > 0 && lease.requests >= most) {
+            return Release::Close;
+        }
+        if let Some(waiter) = host.waiting.pop_front() {
+            state.breaker.pending = state.breaker.pending.saturating_sub(1);
+            let requests = lease.requests.saturating_add(1);
+            return Release::Handed(waiter, Lease { requests, ..lease });
+        }
+        if host.life != Life::Alive || host.idle.len() >= IDLE_MAX {
+            return Release::Close;
+        }
+        host.idle.push(Idle { key, since_ns: now_ns, requests: lease.requests });
+        Release::Kept
+    }
+
+    /// A connection is closed: busy, idle, evicted or one that could not be made. To be called once
+    /// for each lease that [`Self::open`] gave. Names the one who waits and may now make a new
+    /// connection with that lease.
+    pub fn closed(&mut self, lease: Lease, key: K) -> Option<(K, Lease)> {
+        let state = self.state(lease.host)?;
+        let host = state.host(lease.host)?;
+        if let Some(at) = host.idle.iter().position(|idle| idle.key == key) {
+            host.idle.remove(at);
+        }
+        host.connections = host.connections.saturating_sub(1);
+        state.breaker.connections = state.breaker.connections.saturating_sub(1);
+        let next = Self::next_waiter(state, lease.host);
+        state.settle(lease.host.slot);
+        next
+    }
+
+    /// Moves the connections that have been idle for too long to `evicted` (see [`Self::update`])
+    /// and forgets original destinations that nobody uses. Looks at every host: to be called about
+    /// once a second.
+    pub fn expire(&mut self, now_ns: u64, evicted: &mut Vec<K>) {
+        for state in &mut self.states {
+            let timeout = idle_timeout_ns(state.cluster.as_deref());
+            if let Some(until) = timeout.and_then(|timeout| now_ns.checked_sub(timeout)) {
+                state.hosts.iter_mut().for_each(|host| host.evict(until, evicted));
+            }
+            state.sweep();
+            state.swept = false;
+        }
+    }
+
+    /// Idle connections in all pools.
+    pub fn idle_len(&self) -> usize {
+        self.hosts().map(|host| host.idle.len()).sum()
+    }
+
+    /// Connections that are counted: being made, busy and idle.
+    pub fn connections(&self) -> u64 {
+        self.hosts().map(|host| u64::from(host.connections)).sum()
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = &Host<K>> {
+        self.states.iter().flat_map(|state| &state.hosts)
+    }
+
+    fn state(&mut self, host: HostId) -> Option<&mut State<K>> {
+        self.states.get_mut(host.cluster.0 as usize)
+    }
+
+    fn next_waiter(state: &mut State<K>, id: HostId) -> Option<(K, Lease)> {
+        if !state.breaker.may_connect() {
+            return None;
+        }
+        let host = state.host(id)?;
+        let waiter = host.waiting.pop_front()?;
+        host.connections += 1;
+        state.breaker.connections += 1;
+        state.breaker.pending = state.breaker.pending.saturating_sub(1);
+        Some((waiter, Lease { host: id, requests: 1 }))
+    }
+}
+
+fn idle_timeout_ns(cluster: Option<&Cluster>) -> Option<u64> {
+    let timeout = cluster?.idle_timeout?;
+    Some(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! One host: its counters, its idle connections and those who wait for one.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use config::snapshot::{ClusterId, UpstreamTransport};
+
+/// Idle connections that are kept to one host on one worker. What is released beyond is closed.
+pub const IDLE_MAX: usize = 4096;
+
+/// Hosts that an original-destination cluster remembers on one worker.
+pub const ORIGINAL_HOSTS_MAX: usize = 16_384;
+
+/// Names one host of one cluster. An id of a host that is gone names nothing, also after its place
+/// was taken by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HostId {
+    /// Its cluster.
+    pub cluster: ClusterId,
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// The right to one upstream connection, kept by whoever owns it until [`crate::Clusters::closed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Lease {
+    /// Where the connection goes.
+    pub host: HostId,
+    /// Requests that it was handed out for, this one included.
+    pub requests: u32,
+}
+
+/// One request under way, until [`crate::Clusters::end`].
+#[derive(Debug)]
+#[must_use]
+pub struct Request {
+    pub(crate) host: HostId,
+}
+
+/// What becomes of a connection that is free again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Release<K> {
+    /// It lies in the pool.
+    Kept,
+    /// It is to be closed (and then reported by [`crate::Clusters::closed`]).
+    Close,
+    /// It goes to this one, who waits for a connection to the same host.
+    Handed(K, Lease),
+}
+
+/// A connection that lies in a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle<K> {
+    pub(crate) key: K,
+    pub(crate) since_ns: u64,
+    pub(crate) requests: u32,
+}
+
+/// A host of a cluster. Its place in the table is kept while anything of it is alive.
+#[derive(Debug)]
+pub(crate) struct Host<K> {
+    pub(crate) address: SocketAddr,
+    pub(crate) transport: UpstreamTransport,
+    pub(crate) weight: u32,
+    pub(crate) healthy: bool,
+    pub(crate) generation: u32,
+    pub(crate) life: Life,
+    pub(crate) connections: u32,
+    pub(crate) requests: u32,
+    /// It was picked since the last sweep over original destinations.
+    pub(crate) touched: bool,
+    /// The last is the one that was used last.
+    pub(crate) idle: Vec<Idle<K>>,
+    pub(crate) waiting: VecDeque<K>,
+}
+
+/// Whether a place in the table is a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// The place is free.
+    Free,
+    /// The host may be picked.
+    Alive,
+    /// The host has left the configuration; it ends with its last connection and request.
+    Leaving,
+}
+
+impl<K: Copy + Eq> Host<K> {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            transport: UpstreamTransport::Raw,
+            weight: 1,
+            healthy: true,
+            generation: 0,
+            life: Life::Free,
+            connections: 0,
+            requests: 0,
+            touched: false,
+            idle: Vec::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Moves the idle connections that lie since `until_ns` or longer to `evicted`.
+    pub(crate) fn evict(&mut self, until_ns: u64, evicted: &mut Vec<K>) {
+        let old = self.idle.iter().take_while(|idle| idle.since_ns <= until_ns).count();
+        evicted.extend(self.idle.drain(..old).map(|idle| idle.key));
+    }
+
+    /// Nothing of it is alive.
+    pub(crate) fn unused(&self) -> bool {
+        self.connections == 0 && self.requests == 0 && self.waiting.is_empty()
+    }
+}

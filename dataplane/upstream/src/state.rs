@@ -1,0 +1,250 @@
+//! One cluster on one worker: its hosts kept in step with the configuration.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use config::snapshot::{Cluster, ClusterId, Discovery, Endpoint, UpstreamTransport};
+use hashbrown::HashMap;
+
+use crate::balance::Balancer;
+use crate::breaker::Breaker;
+use crate::host::{Host, HostId, Life, ORIGINAL_HOSTS_MAX};
+
+/// Why there is no host, or no connection to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoHost {
+    /// The cluster is not (or no longer) in the configuration.
+    UnknownCluster,
+    /// The cluster has no endpoint that may be chosen.
+    NoHealthyHost,
+    /// The cluster goes to original destinations and the connection has none.
+    NoOriginalDestination,
+    /// A circuit breaker's limit (this worker's share of it) is reached.
+    Overflow,
+    /// The host that was picked is gone.
+    Gone,
+}
+
+/// A cluster's hosts, balancer and limits.
+#[derive(Debug)]
+pub(crate) struct State<K> {
+    /// `None`: removed; what is left of it drains.
+    pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) breaker: Breaker,
+    pub(crate) hosts: Vec<Host<K>>,
+    free: Vec<u32>,
+    by_address: HashMap<SocketAddr, u32>,
+    balancer: Balancer,
+    /// Places of the hosts in the order of the configuration, reused between updates.
+    order: Vec<u32>,
+    /// A pick has swept since the last regular sweep: the next one is not to pay for it again.
+    pub(crate) swept: bool,
+}
+
+impl<K> Default for State<K> {
+    fn default() -> Self {
+        Self {
+            cluster: None,
+            breaker: Breaker::default(),
+            hosts: Vec::new(),
+            free: Vec::new(),
+            by_address: HashMap::new(),
+            balancer: Balancer::default(),
+            order: Vec::new(),
+            swept: false,
+        }
+    }
+}
+
+impl<K: Copy + Eq> State<K> {
+    /// Brings the hosts in step with `cluster`. Hosts with the same address and transport stay as
+    /// they are; the idle connections of others go to `evicted`.
+    pub(crate) fn sync(&mut self, cluster: Option<&Arc<Cluster>>, evicted: &mut Vec<K>) {
+        let before = std::mem::replace(&mut self.cluster, cluster.cloned());
+        self.order.clear();
+        match cluster {
+            Some(cluster) if cluster.discovery == Discovery::OriginalDst => {
+                // What its hosts are is not in the configuration, only how they are reached.
+                if before.is_none_or(|before| !same_reach(&before, cluster)) {
+                    self.retire_all(evicted);
+                }
+            }
+            Some(cluster) => self.take_in(cluster, evicted),
+            None => self.retire_all(evicted),
+        }
+        self.balancer.rebuild(&self.hosts, &self.order);
+    }
+
+    /// The host for the next request.
+    pub(crate) fn pick(
+        &mut self,
+        wanted: Option<SocketAddr>,
+        random: u64,
+    ) -> Result<(u32, &Cluster), NoHost> {
+        let Some(cluster) = &self.cluster else { return Err(NoHost::UnknownCluster) };
+        let slot = if cluster.discovery == Discovery::OriginalDst {
+            let mut wanted = wanted.ok_or(NoHost::NoOriginalDestination)?;
+            if let Some(port) = cluster.port_override {
+                wanted.set_port(port);
+            }
+            self.original(wanted)?
+        } else {
+            self.balancer.pick(cluster.policy, random, &self.hosts).ok_or(NoHost::NoHealthyHost)?
+        };
+        let cluster = self.cluster.as_ref().ok_or(NoHost::UnknownCluster)?;
+        Ok((slot, cluster))
+    }
+
+    /// The host of that id, while anything of it is alive.
+    pub(crate) fn host(&mut self, id: HostId) -> Option<&mut Host<K>> {
+        let host = self.hosts.get_mut(id.slot as usize)?;
+        (host.generation == id.generation && host.life != Life::Free).then_some(host)
+    }
+
+    /// The id of the host in that place.
+    pub(crate) fn id(&self, cluster: ClusterId, slot: u32) -> Option<HostId> {
+        let host = self.hosts.get(slot as usize)?;
+        Some(HostId { cluster, slot, generation: host.generation })
+    }
+
+    /// Gives up the place of a host that is leaving once nothing of it is alive.
+    pub(crate) fn settle(&mut self, slot: u32) {
+        let Some(host) = self.hosts.get_mut(slot as usize) else { return };
+        if host.life == Life::Leaving && host.unused() {
+            host.life = Life::Free;
+            host.generation = host.generation.wrapping_add(1);
+            self.free.push(slot);
+        }
+    }
+
+    /// Forgets original destinations that have no connection and were not picked since the last
+    /// sweep.
+    pub(crate) fn sweep(&mut self) {
+        if self.cluster.as_ref().is_none_or(|c| c.discovery != Discovery::OriginalDst) {
+            return;
+        }
+        for slot in 0..self.hosts.len() {
+            let Some(host) = self.hosts.get_mut(slot) else { break };
+            let touched = std::mem::take(&mut host.touched);
+            if host.life == Life::Alive && !touched && host.unused() {
+                host.life = Life::Leaving;
+                self.by_address.remove(&host.address);
+                self.settle(u32::try_from(slot).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
+    fn take_in(&mut self, cluster: &Cluster, evicted: &mut Vec<K>) {
+        let mut staying = HashMap::with_capacity(cluster.endpoints.hosts.len());
+        for endpoint in &cluster.endpoints.hosts {
+            // Of two endpoints with one address Envoy takes the first.
+            if staying.contains_key(&endpoint.address) {
+                continue;
+            }
+            let slot = self.place(cluster, endpoint, evicted);
+            staying.insert(endpoint.address, slot);
+            self.order.push(slot);
+        }
+        for (address, slot) in std::mem::replace(&mut self.by_address, staying) {
+            if self.by_address.get(&address) != Some(&slot) {
+                self.retire(slot, evicted);
+            }
+        }
+    }
+
+    /// The place of the host for an endpoint: the one it has, or a new one.
+    fn place(&mut self, cluster: &Cluster, endpoint: &Endpoint, evicted: &mut Vec<K>) -> u32 {
+        let transport = transport(cluster, endpoint.transport);
+        let known = self.by_address.get(&endpoint.address).copied();
+        let slot = known.filter(|slot| {
+            let host = self.hosts.get(*slot as usize);
+            host.is_some_and(|host| same_transport(&host.transport, transport))
+        });
+        let slot = slot.unwrap_or_else(|| {
+            if let Some(old) = known {
+                self.retire(old, evicted);
+            }
+            self.allocate(endpoint.address, transport.clone())
+        });
+        if let Some(host) = self.hosts.get_mut(slot as usize) {
+            host.weight = endpoint.weight.max(1);
+            host.healthy = endpoint.healthy;
+        }
+        slot
+    }
+
+    fn original(&mut self, wanted: SocketAddr) -> Result<u32, NoHost> {
+        let slot = match self.by_address.get(&wanted) {
+            Some(slot) => *slot,
+            None => {
+                let full = self.by_address.len() >= ORIGINAL_HOSTS_MAX;
+                if full && !std::mem::replace(&mut self.swept, true) {
+                    self.sweep();
+                }
+                if self.by_address.len() >= ORIGINAL_HOSTS_MAX {
+                    return Err(NoHost::Overflow);
+                }
+                let cluster = self.cluster.as_ref().ok_or(NoHost::UnknownCluster)?;
+                let transport = cluster.transport.clone();
+                let slot = self.allocate(wanted, transport);
+                self.by_address.insert(wanted, slot);
+                slot
+            }
+        };
+        if let Some(host) = self.hosts.get_mut(slot as usize) {
+            host.touched = true;
+        }
+        Ok(slot)
+    }
+
+    fn allocate(&mut self, address: SocketAddr, transport: UpstreamTransport) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.hosts.push(Host::new(address));
+            u32::try_from(self.hosts.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(host) = self.hosts.get_mut(slot as usize) {
+            host.address = address;
+            host.transport = transport;
+            host.weight = 1;
+            host.healthy = true;
+            host.life = Life::Alive;
+        }
+        slot
+    }
+
+    fn retire(&mut self, slot: u32, evicted: &mut Vec<K>) {
+        if let Some(host) = self.hosts.get_mut(slot as usize)
+            && host.life == Life::Alive
+        {
+            host.evict(u64::MAX, evicted);
+            host.life = Life::Leaving;
+        }
+        self.settle(slot);
+    }
+
+    fn retire_all(&mut self, evicted: &mut Vec<K>) {
+        let all = std::mem::take(&mut self.by_address);
+        for slot in all.into_values() {
+            self.retire(slot, evicted);
+        }
+    }
+}
+
+fn transport(cluster: &Cluster, index: Option<usize>) -> &UpstreamTransport {
+    let matched = index.and_then(|index| cluster.transport_matches.get(index));
+    matched.map_or(&cluster.transport, |matched| &matched.transport)
+}
+
+fn same_transport(left: &UpstreamTransport, right: &UpstreamTransport) -> bool {
+    match (left, right) {
+        (UpstreamTransport::Raw, UpstreamTransport::Raw) => true,
+        (UpstreamTransport::Tls(left), UpstreamTransport::Tls(right)) => Arc::ptr_eq(left, right),
+        _ => false,
+    }
+}
+
+fn same_reach(left: &Cluster, right: &Cluster) -> bool {
+    left.discovery == right.discovery
+        && left.bind == right.bind
+        && same_transport(&left.transport, &right.transport)
+}

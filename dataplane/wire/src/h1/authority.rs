@@ -1,0 +1,53 @@
+//! What may stand in `host` and in a target's authority: a name or an address, and a port.
+
+/// Whether this is `host [":" port]` of RFC 9110, 7.2, with the readings left out that two
+/// implementations could take differently: no user information, no percent-encoding, no empty
+/// host before a port, no empty port and none beyond 65535.
+pub(super) fn is_valid(authority: &[u8]) -> bool {
+    let (host, port) = split(authority);
+    is_host(host) && port.is_none_or(is_port)
+}
+
+/// Whether this is a host with a port, as CONNECT asks for.
+pub(super) fn is_valid_with_port(authority: &[u8]) -> bool {
+    split(authority).1.is_some() && is_valid(authority)
+}
+
+/// Takes the port off. What stands in brackets has colons of its own.
+fn split(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let after = memchr::memrchr(b']', authority).map_or(0, |at| at + 1);
+    let tail = authority.get(after..).unwrap_or_default();
+    match memchr::memchr(b':', tail) {
+        Some(at) => (
+            authority.get(..after + at).unwrap_or_default(),
+            Some(tail.get(at + 1..).unwrap_or_default()),
+        ),
+        None => (authority, None),
+    }
+}
+
+fn is_host(host: &[u8]) -> bool {
+    match host {
+        [] => false,
+        // An IP literal without a zone.
+        [b'[', address @ .., b']'] => {
+            !address.is_empty()
+                && address
+                    .iter()
+                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        }
+        name => name.iter().all(|&byte| is_name_byte(byte)),
+    }
+}
+
+/// Unreserved characters and sub-delimiters of RFC 3986.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+}
+
+fn is_port(port: &[u8]) -> bool {
+    let value = port.iter().try_fold(0_u32, |value, byte| {
+        byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')).filter(|v| *v <= 0xffff)
+    });
+    !port.is_empty() && value.is_some()
+}

@@ -1,0 +1,227 @@
+//! Heads and chunks written as Envoy's HTTP/1 codec writes them.
+
+use crate::head::{Framing, Head, Known, Version};
+
+/// What ends a chunk's data.
+pub const CHUNK_END: &[u8] = b"\r\n";
+
+/// The last chunk, with no trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Where encoded bytes go.
+pub trait Sink {
+    /// Takes all of the bytes, or none of them and says false.
+    fn put(&mut self, bytes: &[u8]) -> bool;
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        self.extend_from_slice(bytes);
+        true
+    }
+}
+
+/// Writes a request's head: `host` first, then the fields in order. `content-length` and
+/// `transfer-encoding` are written from `framing` alone.
+///
+/// With `Framing::None` a method that usually has a body gets `content-length: 0`, as Envoy does.
+/// False if the sink had no room, or if method, path or authority would break the line; what the
+/// sink then holds is part of a head.
+pub fn encode_request(head: &Head, framing: Framing, out: &mut impl Sink) -> bool {
+    // CONNECT asks for its authority.
+    let target = if head.method() == b"CONNECT" { head.authority() } else { head.path() };
+    let framing = match framing {
+        Framing::None if head.upgrade.is_none() && usually_has_body(head.method()) => {
+            Framing::Length(0)
+        }
+        // A request cannot end with its connection: what is left is a tunnel.
+        Framing::UntilClose => Framing::None,
+        framing => framing,
+    };
+    is_word(head.method())
+        && is_word(target)
+        && (head.authority().is_empty() || is_word(head.authority()))
+        && out.put(head.method())
+        && out.put(b" ")
+        && out.put(target)
+        && out.put(b" HTTP/1.1\r\nhost: ")
+        && out.put(head.authority())
+        && out.put(b"\r\n")
+        && put_fields(head, framing, false, out)
+}
+
+/// Writes a response's head in the version that `head.version` says, which is to be the client's;
+/// the reason is the status's usual one if there is none.
+///
+/// `framing` says what body is written after it. With `Framing::None` a `content-length` among
+/// the fields is kept (HEAD, 304), except for 1xx and 204, and none is made up: an empty body is
+/// `Framing::Length(0)`.
+pub fn encode_response(
+    head: &Head,
+    reason: Option<&str>,
+    framing: Framing,
+    out: &mut impl Sink,
+) -> bool {
+    let version: &[u8] = match head.version {
+        Version::Http10 => b"HTTP/1.0 ",
+        Version::Http11 | Version::Http2 => b"HTTP/1.1 ",
+    };
+    let reason = reason
+        .filter(|reason| reason.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')))
+        .unwrap_or_else(|| reason_phrase(head.status));
+    let keeps_length = head.status >= 200 && head.status != 204;
+    out.put(version)
+        && out.put(itoa::Buffer::new().format(head.status).as_bytes())
+        && out.put(b" ")
+        && out.put(reason.as_bytes())
+        && out.put(b"\r\n")
+        && put_fields(head, framing, keeps_length, out)
+}
+
+/// Writes the size line of a chunk and returns its length.
+pub fn chunk_head(len: usize, out: &mut [u8; 18]) -> usize {
+    let digits = (usize::BITS - len.leading_zeros()).div_ceil(4).max(1) as usize;
+    for (slot, place) in out.iter_mut().zip((0..digits).rev()) {
+        let nibble = (len >> (4 * place) & 0xf) as u8;
+        *slot = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    }
+    for (slot, byte) in out.iter_mut().skip(digits).zip(CHUNK_END) {
+        *slot = *byte;
+    }
+    digits + CHUNK_END.len()
+}
+
+fn put_fields(head: &Head, framing: Framing, keeps_length: bool, out: &mut impl Sink) -> bool {
+    let mut written = framing == Framing::None;
+    for field in head.fields() {
+        let put = match (field.known, framing) {
+            (Known::TransferEncoding | Known::Host, _) => true,
+            (Known::ContentLength, Framing::Length(_)) if !written => {
+                written = true;
+                put_framing(framing, out)
+            }
+            (Known::ContentLength, Framing::None) if keeps_length => put_field(head, field, out),
+            (Known::ContentLength, _) => true,
+            _ => put_field(head, field, out),
+        };
+        if !put {
+            return false;
+        }
+    }
+    (written || put_framing(framing, out)) && out.put(b"\r\n")
+}
+
+fn put_field(head: &Head, field: &crate::head::Field, out: &mut impl Sink) -> bool {
+    out.put(head.get(field.name))
+        && out.put(b": ")
+        && out.put(head.get(field.value))
+        && out.put(b"\r\n")
+}
+
+fn put_framing(framing: Framing, out: &mut impl Sink) -> bool {
+    match framing {
+        Framing::None | Framing::UntilClose => true,
+        Framing::Chunked => out.put(b"transfer-encoding: chunked\r\n"),
+        Framing::Length(length) => {
+            out.put(b"content-length: ")
+                && out.put(itoa::Buffer::new().format(length).as_bytes())
+                && out.put(b"\r\n")
+        }
+    }
+}
+
+fn usually_has_body(method: &[u8]) -> bool {
+    !matches!(method, b"GET" | b"HEAD" | b"DELETE" | b"TRACE" | b"CONNECT")
+}
+
+/// Visible characters only, so that a start line has as many words as it should.
+fn is_word(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, b'!'..=b'~'))
+}
+
+/// The usual reason phrase of a status, as Envoy writes it.
+pub fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        102 => "Processing",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
+        300..=399 => redirection(status),
+        400..=499 => client_error(status),
+        500..=599 => server_error(status),
+        _ => "Unknown",
+    }
+}
+
+fn redirection(status: u16) -> &'static str {
+    match status {
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        305 => "Use Proxy",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        _ => "Unknown",
+    }
+}
+
+fn client_error(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Payload Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Entity",
+        423 => "Locked",
+        424 => "Failed Dependency",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        _ => "Unknown",
+    }
+}
+
+fn server_error(status: u16) -> &'static str {
+    match status {
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        506 => "Variant Also Negotiates",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        510 => "Not Extended",
+        511 => "Network Authentication Required",
+        _ => "Unknown",
+    }
+}

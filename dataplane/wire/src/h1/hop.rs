@@ -1,0 +1,49 @@
+//! Fields that belong to one connection and are not passed on (RFC 9110, 7.6.1).
+
+use super::fields::list;
+use crate::head::{Head, Known};
+
+/// Removes the fields that belong to the connection the message came by.
+///
+/// These are `connection` and what it lists, and those that Envoy removes besides. `te` stays if
+/// it asks for trailers. `head.upgrade` decides whether `upgrade` stays, with a `connection` of
+/// our own: set it to `None` first where the upgrade is not allowed.
+pub fn strip_hop_by_hop(head: &mut Head) {
+    let trailers = head.iter().any(|(name, value)| {
+        name == b"te" && list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+    });
+    remove_listed(head);
+    let switches = head.upgrade.is_some();
+    head.retain(|field| match field.known {
+        Known::Connection
+        | Known::Http2Settings
+        | Known::KeepAlive
+        | Known::ProxyConnection
+        | Known::Te
+        | Known::TransferEncoding => false,
+        Known::Upgrade => switches,
+        _ => true,
+    });
+    if trailers {
+        head.append(b"te", b"trailers");
+    }
+    if switches {
+        head.append(b"connection", b"upgrade");
+    }
+}
+
+/// Removes the fields that `connection` lists. The codec has refused lists that name what decides
+/// framing or route.
+fn remove_listed(head: &mut Head) {
+    let keeps_upgrade = head.upgrade.is_some();
+    head.remove_where(|head, field| {
+        let name = head.get(field.name);
+        let fixed = matches!(field.known, Known::Connection | Known::ContentLength)
+            || (keeps_upgrade && field.known == Known::Upgrade);
+        !fixed
+            && head
+                .values(b"connection")
+                .flat_map(list)
+                .any(|option| option.eq_ignore_ascii_case(name))
+    });
+}

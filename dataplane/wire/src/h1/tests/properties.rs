@@ -1,0 +1,104 @@
+//! What holds for any bytes: no panic, and the same result however the bytes are split.
+
+use proptest::prelude::*;
+
+use super::bodies::decode;
+use super::*;
+
+/// What a caller sees who gets the bytes in pieces: as soon as there is a result, it stands.
+fn read_in_pieces(bytes: &[u8], piece: usize) -> Result<Option<(usize, String)>, Refusal> {
+    let mut head = Head::default();
+    for seen in (0..bytes.len()).step_by(piece.max(1)).chain([bytes.len()]) {
+        let parsed = parse_request(&bytes[..seen], &Limits::default(), &mut head)?;
+        if let Parsed::Complete { consumed } = parsed {
+            return Ok(Some((consumed, format!("{head:?}"))));
+        }
+    }
+    Ok(None)
+}
+
+/// Bytes that look like a message more often than not.
+fn soup() -> impl Strategy<Value = Vec<u8>> {
+    #[rustfmt::skip]
+    let words: Vec<&'static [u8]> = vec![
+        b"GET ", b"POST ", b"CONNECT ", b"/", b"a", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b"Host: a",
+        b"\r\n", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" ", b"\t", b":", b",", b"\0", b"\x80",
+        b"Content-Length: ", b"Transfer-Encoding: ", b"chunked", b"Connection: ", b"upgrade",
+        b"Upgrade: ", b"5", b"0", b";", b"hello", b"http://", b"HTTP/1.1 ", b"200 OK", b"#",
+    ];
+    prop::collection::vec(prop::sample::select(words), 0..40).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_split_of_a_request_reads_the_same(bytes in soup(), piece in 1_usize..9) {
+        let whole = read_in_pieces(&bytes, usize::MAX);
+        let pieces = read_in_pieces(&bytes, piece);
+        match (&whole, &pieces) {
+            // What is refused whole may be refused sooner, and for what comes first.
+            (Err(_), Err(_)) => {}
+            _ => prop_assert_eq!(whole, pieces),
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_read_can_be_written_and_read_again(bytes in soup()) {
+        let mut head = Head::default();
+        if let Ok(Parsed::Complete { .. }) = parse_request(&bytes, &Limits::default(), &mut head) {
+            strip_hop_by_hop(&mut head);
+            let mut out = Vec::new();
+            prop_assert!(encode_request(&head, head.framing, &mut out));
+            let again = request(&out).expect("what we write can be read");
+            prop_assert_eq!(again.authority(), head.authority());
+            prop_assert_eq!(again.path(), head.path());
+            let same = again.framing == head.framing
+                || (again.framing, head.framing) == (Framing::Length(0), Framing::None);
+            prop_assert!(same, "{:?} became {:?}", head.framing, again.framing);
+        }
+    }
+
+    #[test]
+    fn any_split_of_chunks_reads_the_same(bytes in soup(), piece in 1_usize..9) {
+        let whole = decode(Framing::Chunked, &bytes, usize::MAX);
+        prop_assert_eq!(whole, decode(Framing::Chunked, &bytes, piece));
+    }
+
+    #[test]
+    fn chunks_carry_their_bytes_unchanged(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..50), 0..8),
+        piece in 1_usize..60,
+    ) {
+        let mut wire = Vec::new();
+        for chunk in &chunks {
+            let mut size = [0; 18];
+            let len = chunk_head(chunk.len(), &mut size);
+            wire.extend_from_slice(&size[..len]);
+            wire.extend_from_slice(chunk);
+            wire.extend_from_slice(CHUNK_END);
+        }
+        wire.extend_from_slice(LAST_CHUNK);
+        let decoded = decode(Framing::Chunked, &wire, piece);
+        prop_assert_eq!(decoded, Ok((chunks.concat(), wire.len(), true)));
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), words in soup()) {
+        let (limits, mut head) = (Limits::default(), Head::default());
+        for input in [bytes.as_slice(), &words] {
+            let _ = parse_request(input, &limits, &mut head);
+            strip_hop_by_hop(&mut head);
+            let _ = encode_request(&head, head.framing, &mut Vec::new());
+            let all = ResponseTo { head: true, connect: true, upgrade: true };
+            for to in [ResponseTo::default(), all] {
+                let _ = parse_response(input, to, &limits, &mut head);
+                let _ = encode_response(&head, None, head.framing, &mut Vec::new());
+            }
+            let status = [b"HTTP/1.1 200 OK\r\n".as_slice(), input, b"\r\n\r\n"].concat();
+            let _ = parse_response(&status, ResponseTo::default(), &limits, &mut head);
+            let _ = decode(Framing::Chunked, input, 7);
+            let _ = find_end(input, 5);
+        }
+    }
+}
