@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use config::snapshot::{HttpFilter, HttpManager, Route, RouteAction, Routes};
+use config::snapshot::{HttpFilter, HttpManager, RouteAction, Routes};
 use policy::facts::RequestFacts;
 use policy::headers::{self, Attempt, RequestContext};
 use policy::path;
 use policy::rbac;
-use policy::reply::Reason;
+use policy::reply::{self, Reason, Reply};
 use policy::route::{self, Found};
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key};
@@ -240,7 +240,7 @@ impl<D: Driver> Worker<D> {
         let Some(http) = down.http_mut() else { return };
         if head.upgrade.is_some_and(|asked| !allows_upgrade(&http.manager, head.get(asked))) {
             head.upgrade = None;
-            http.phase = Phase::Waiting;
+            (http.phase, http.is_closing) = (Phase::Waiting, true);
             return self.reply(key, Reason::UpgradeRefused);
         }
         http.is_http_10 = head.version == Version::Http10;
@@ -310,10 +310,10 @@ impl<D: Driver> Worker<D> {
     /// Sends the request in `io.head` on its way along this route.
     fn forward(&mut self, key: Key, stream: Key, taken: Taken) {
         let random = self.io.random.next();
-        let Some((host, route)) = found(&taken) else {
+        let Some(found) = taken.found() else {
             return self.reply(key, Reason::RouteNotFound);
         };
-        let RouteAction::Forward(forward) = &route.action else {
+        let RouteAction::Forward(forward) = &found.route.action else {
             return self.reply(key, Reason::RouteNotFound);
         };
         let Some(weighted) = route::pick(forward, random) else {
@@ -321,13 +321,12 @@ impl<D: Driver> Worker<D> {
         };
         if self.view.snapshot.cluster(weighted.cluster).is_none() {
             let status = forward.cluster_not_found;
-            return self.reply_status(key, Reason::ClusterNotFound, Some(status));
+            return self.answer(key, Reply { status, ..Reason::ClusterNotFound.reply() });
         }
         let Some(http) = self.downs.get(key).and_then(Down::http) else { return };
         let manager = &*http.manager;
         let expects = self.io.head.value(Known::Expect).is_some();
         let continues = expects && !manager.proxy_100_continue;
-        let found = Found { host, route, at: (taken.host, taken.route) };
         let timeout = forward.timeout;
         let table = &**taken.table;
         let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout };
@@ -391,7 +390,7 @@ impl<D: Driver> Worker<D> {
         if http.has_answered() {
             return self.abort_down(key);
         }
-        self.reply_status(key, Reason::DownstreamProtocolError, Some(refusal.status));
+        self.answer(key, reply::refused(&refusal));
     }
 
     /// The client has closed its side. As in Envoy that ends its HTTP connection, the request under
@@ -404,11 +403,6 @@ impl<D: Driver> Worker<D> {
             None => {}
         }
     }
-}
-
-fn found(taken: &Taken) -> Option<(&Arc<config::snapshot::VirtualHost>, &Arc<Route>)> {
-    let host = taken.table.hosts.get(taken.host)?;
-    Some((host, host.routes.get(taken.route)?))
 }
 
 fn allows_upgrade(manager: &HttpManager, asked: &[u8]) -> bool {

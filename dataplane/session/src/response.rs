@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use config::snapshot::RouteAction;
 use policy::headers::{self, Attempt};
-use policy::reply::Reason;
-use policy::route::Found;
+use policy::reply::{Reason, Reply};
 use ring::driver::Driver;
 use ring::{Buf, Key};
 use wire::h1::{self, Body, Limits, Parsed, Refusal};
-use wire::head::Framing;
+use wire::head::{Framing, Head, Known};
 
 use crate::counters::Counter;
 use crate::down::Down;
@@ -207,9 +206,7 @@ impl<D: Driver> Worker<D> {
             return;
         };
         let Some(taken) = &stream.taken else { return };
-        let Some(host) = taken.table.hosts.get(taken.host) else { return };
-        let Some(route) = host.routes.get(taken.route) else { return };
-        let found = Found { host, route, at: (taken.host, taken.route) };
+        let Some(found) = taken.found() else { return };
         let (table, attempt) = (&**taken.table, stream.attempts);
         let attempt = Attempt { manager, table, found: &found, attempt, timeout: None };
         let passed = Duration::from_nanos(now.0.saturating_sub(stream.sent_at.0));
@@ -365,17 +362,22 @@ impl<D: Driver> Worker<D> {
 
     /// An answer of our own.
     pub(crate) fn reply(&mut self, key: Key, reason: Reason) {
-        self.reply_status(key, reason, None);
+        let stream = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream);
+        let attempts = stream.and_then(|s| self.streams.get(s)).map_or(0, |s| s.attempts);
+        self.answer(key, reason.reply_after(attempts));
     }
 
-    /// An answer of our own, with another status than the reason's.
-    pub(crate) fn reply_status(&mut self, key: Key, reason: Reason, status: Option<u16>) {
-        let reply = reason.reply();
+    pub(crate) fn answer(&mut self, key: Key, reply: Reply) {
         self.io.counters.count(Counter::LocalReply);
-        tracing::debug!(code = reason.code(), flag = reply.flag, "local reply");
-        let status = status.unwrap_or(reply.status);
-        let body = Some(Buf::from_static(reply.body.as_bytes()));
-        self.send_local(key, status, reply.body.as_bytes(), body.into_iter().collect());
+        tracing::debug!(
+            code = reply.code,
+            details = reply.details,
+            flag = reply.flag,
+            "local reply"
+        );
+        self.io.head.clear();
+        headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
+        self.send_local(key, [Buf::from_static(reply.body.as_bytes())]);
     }
 
     /// The route's own answer.
@@ -394,22 +396,31 @@ impl<D: Driver> Worker<D> {
         {
             stream.taken = Some(taken.clone());
         }
-        self.send_local(key, *status, body, pieces);
+        // As Envoy: a direct response of these kinds says where the request was going.
+        let location = matches!(status, 201 | 300..400).then(|| location(&self.io.head));
+        self.io.head.clear();
+        headers::local(&mut self.io.head, *status, body);
+        if let Some(location) = location {
+            self.io.head.set(b"location", &location);
+        }
+        self.send_local(key, pieces);
     }
 
-    fn send_local(&mut self, key: Key, status: u16, body: &[u8], pieces: Vec<Buf>) {
+    /// Finishes the answer of our own whose head stands in `io.head`, and the exchange with it.
+    fn send_local(&mut self, key: Key, pieces: impl IntoIterator<Item = Buf>) {
         let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
-        let stream = http.stream;
         http.is_closing |= !matches!(http.phase, Phase::Waiting);
-        let is_head = stream.and_then(|s| self.streams.get(s)).is_some_and(|s| s.to.head);
-        self.io.head.clear();
-        headers::local(&mut self.io.head, status, body);
-        if is_head {
-            self.io.head.set(b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
-            self.io.head.framing = Framing::None;
+        let stream = http.stream.and_then(|stream| self.streams.get(stream));
+        let is_head = stream.is_some_and(|stream| stream.to.head);
+        if let Some(taken) = stream.and_then(|stream| stream.taken.as_ref())
+            && let Some(found) = taken.found()
+        {
+            headers::local_changes(&mut self.io.head, &taken.table, &found);
         }
-        if let Some(stream) = stream {
-            self.return_head(stream);
+        if is_head && let Framing::Length(length) = self.io.head.framing {
+            let mut digits = itoa::Buffer::new();
+            self.io.head.set(b"content-length", digits.format(length).as_bytes());
+            self.io.head.framing = Framing::None;
         }
         self.send_head(key);
         if !is_head {
@@ -428,6 +439,12 @@ impl<D: Driver> Worker<D> {
     fn down_of(&self, key: Key) -> Option<Key> {
         Some(self.streams.get(self.stream_of(key)?)?.down)
     }
+}
+
+/// Where the request in this head was going, as an absolute URL.
+fn location(head: &Head) -> Vec<u8> {
+    let scheme = head.value(Known::XForwardedProto).unwrap_or(b"http");
+    [scheme, b"://", head.authority(), head.path()].concat()
 }
 
 fn class_of(status: u16) -> Counter {

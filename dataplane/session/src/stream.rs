@@ -9,7 +9,6 @@ use std::time::Duration;
 use config::snapshot::{ClusterId, Forward, Retry, RouteAction};
 use policy::headers::{self, Attempt};
 use policy::reply::Reason;
-use policy::route::Found;
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key, Timer};
 use upstream::{Lease, NoHost, Pick, Request};
@@ -353,12 +352,16 @@ impl<D: Driver> Worker<D> {
         }
         let down = self.downs.get(stream.down)?;
         let manager = down.http()?.manager();
-        let limits = h1::Limits::default();
+        // What we have written is within what we accept: only the number of attempts changes.
+        let limits = h1::Limits {
+            head_bytes_max: h1::HEAD_BYTES_MAX,
+            fields_max: h1::FIELDS_MAX,
+            custom_methods: true,
+            ..h1::Limits::default()
+        };
         let parsed = h1::parse_request(&stream.request_head, &limits, &mut self.io.head).ok()?;
         debug_assert!(matches!(parsed, Parsed::Complete { .. }), "we wrote it ourselves");
-        let host = taken.table.hosts.get(taken.host)?;
-        let route = host.routes.get(taken.route)?;
-        let found = Found { host, route, at: (taken.host, taken.route) };
+        let found = taken.found()?;
         let (table, attempt) = (&**taken.table, stream.attempts + 1);
         let attempt = Attempt { manager, table, found: &found, attempt, timeout: None };
         headers::retry(&mut self.io.head, &attempt);

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use config::snapshot::{Listener, Route, RouteTable, Snapshot, VirtualHost};
+use policy::route::Found;
 
 /// A route table as requests hold it.
 pub(crate) type Table = Rc<Arc<RouteTable>>;
@@ -76,6 +77,12 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
+    pub(crate) fn found(&self) -> Option<Found<'_>> {
+        let host = self.table.hosts.get(self.host)?;
+        let route = host.routes.get(self.route)?;
+        Some(Found { host, route, at: (self.host, self.route) })
+    }
+
     pub(crate) fn host(&self) -> Option<&VirtualHost> {
         self.table.hosts.get(self.host).map(|host| &**host)
     }

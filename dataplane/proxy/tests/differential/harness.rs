@@ -12,13 +12,13 @@ use std::time::Duration;
 use crate::wire::{self, Answer, Message};
 
 /// The real Envoy.
-pub struct Judge {
+pub(crate) struct Judge {
     envoy: PathBuf,
 }
 
 impl Judge {
     /// Envoy by `RINGWAY_ENVOY`, or where `cargo xtask test` has put it; says so if it is not there.
-    pub fn find(test: &str) -> Option<Self> {
+    pub(crate) fn find(test: &str) -> Option<Self> {
         let target = Path::new(env!("CARGO_BIN_EXE_ringway-proxy")).ancestors().nth(2);
         let installed = target.map(|target| target.join("venv/bin/envoy"));
         let named = std::env::var_os("RINGWAY_ENVOY").map(PathBuf::from);
@@ -31,7 +31,7 @@ impl Judge {
 }
 
 /// Says by name that a test is skipped, and tells whoever collects the names.
-pub fn skip(test: &str, why: &str) {
+pub(crate) fn skip(test: &str, why: &str) {
     eprintln!("SKIPPED {test}: {why}");
     if let Some(path) = std::env::var_os("RINGWAY_SKIPS")
         && let Ok(mut file) = fs::OpenOptions::new().create(true).append(true).open(path)
@@ -41,16 +41,16 @@ pub fn skip(test: &str, why: &str) {
 }
 
 /// Envoy and Ringway side by side.
-pub struct Pair {
+pub(crate) struct Pair {
     envoy: Side,
     ours: Side,
 }
 
 /// What a request led to.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub answer: Answer,
-    pub upstream: Vec<Message>,
+pub(crate) struct Outcome {
+    pub(crate) answer: Answer,
+    pub(crate) upstream: Vec<Message>,
 }
 
 struct Side {
@@ -60,7 +60,7 @@ struct Side {
 }
 
 impl Pair {
-    pub fn start(judge: &Judge, name: &str, template: &str) -> Self {
+    pub(crate) fn start(judge: &Judge, name: &str, template: &str) -> Self {
         let envoy = Side::start(name, "envoy", template, |file| {
             let mut command = Command::new(&judge.envoy);
             command.args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "error", "-c"]);
@@ -76,7 +76,7 @@ impl Pair {
     }
 
     /// The same bytes to both.
-    pub fn ask(&self, request: &str) -> (Outcome, Outcome) {
+    pub(crate) fn ask(&self, request: &str) -> (Outcome, Outcome) {
         thread::scope(|scope| {
             let envoy = scope.spawn(|| self.envoy.ask(request));
             let ours = self.ours.ask(request);
@@ -145,7 +145,11 @@ fn portless(mut answer: Answer, address: SocketAddr) -> Answer {
     let port = address.port().to_string();
     for message in &mut answer.responses {
         message.body = message.body.replace(&port, "PORT");
-        message.fields.values_mut().flatten().for_each(|value| *value = value.replace(&port, "PORT"));
+        message
+            .fields
+            .values_mut()
+            .flatten()
+            .for_each(|value| *value = value.replace(&port, "PORT"));
     }
     answer
 }
@@ -188,7 +192,10 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Message>>) {
 fn respond(path: &str, is_head: bool) -> (String, bool) {
     let plain = |status: &str, body: &str| {
         let body_sent = if is_head { "" } else { body };
-        format!("HTTP/1.1 {status}\r\nX-Up: yes\r\nContent-Length: {}\r\n\r\n{body_sent}", body.len())
+        format!(
+            "HTTP/1.1 {status}\r\nX-Up: yes\r\nContent-Length: {}\r\n\r\n{body_sent}",
+            body.len()
+        )
     };
     match path.split('?').next().unwrap_or_default() {
         "/status/204" => ("HTTP/1.1 204 No Content\r\nx-up: yes\r\n\r\n".into(), false),

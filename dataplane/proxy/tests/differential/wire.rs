@@ -7,17 +7,23 @@ use std::time::Duration;
 
 /// A message as it is compared: its start line, its fields by name, its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    pub start: String,
-    pub fields: BTreeMap<String, Vec<String>>,
-    pub body: String,
+pub(crate) struct Message {
+    pub(crate) start: String,
+    pub(crate) fields: BTreeMap<String, Vec<String>>,
+    pub(crate) body: String,
+}
+
+impl Message {
+    fn says_close(&self) -> bool {
+        self.fields.get("connection").is_some_and(|values| values.iter().any(|v| v == "close"))
+    }
 }
 
 /// Fields whose values are different each time: only their presence is compared.
 const CHANGING: [&str; 3] = ["date", "x-request-id", "x-envoy-upstream-service-time"];
 
 /// Takes one message off the front of the bytes. `bodiless`: whatever its head says.
-pub fn take(bytes: &mut Vec<u8>, bodiless: bool, at_end: bool) -> Option<Message> {
+pub(crate) fn take(bytes: &mut Vec<u8>, bodiless: bool, at_end: bool) -> Option<Message> {
     let end = find(bytes, b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n").filter(|line| !line.is_empty());
@@ -73,15 +79,15 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 
 /// What one connection was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub responses: Vec<Message>,
+pub(crate) struct Answer {
+    pub(crate) responses: Vec<Message>,
     /// Bytes that are no whole message.
-    pub rest: String,
-    pub closed: bool,
+    pub(crate) rest: String,
+    pub(crate) closed: bool,
 }
 
 /// Sends the bytes over a new connection and reads what comes until it is quiet or closed.
-pub fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
+pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).expect("the proxy accepts");
     // The peer may have closed before it has read everything: then it is its answer that counts.
     let _ = stream.write_all(request);
@@ -94,7 +100,9 @@ pub fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
             responses.push(message);
         }
         let finals = responses.iter().filter(|m| !m.start.contains(" 100 ")).count();
-        let patience = if finals >= expected { 120 } else { 3_000 };
+        // Envoy says that it closes, waits a second for the client to do so, and closes then.
+        let closes = responses.last().is_some_and(Message::says_close);
+        let patience = if finals >= expected && !closes { 120 } else { 3_000 };
         stream.set_read_timeout(Some(Duration::from_millis(patience))).expect("a time-out");
         match stream.read(&mut chunk) {
             _ if closed => break,
