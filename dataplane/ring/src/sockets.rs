@@ -18,6 +18,9 @@ pub(crate) const SOCKETS_MAX: usize = (1 << 24) - 1;
 /// `ENOBUFS`. Their bytes are bounded by the pool.
 pub(crate) const QUEUE_BUFS_MAX: usize = 8 * 1024;
 
+/// The bit of `outstanding` that stands for a send, whose bytes the kernel may still read.
+pub(crate) const SENDING: u8 = 2;
+
 /// Where in its life a socket is. The first three are the caller's, the others are ours alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -135,10 +138,13 @@ impl Slot {
         }
     }
 
-    /// Forgets what is queued.
+    /// Forgets what is queued, unless the kernel may still read it: then it is forgotten when the
+    /// send has ended.
     pub(crate) fn forget(&mut self) {
-        self.queue.clear();
-        self.unsent = 0;
+        if self.outstanding & SENDING == 0 {
+            self.queue.clear();
+            self.unsent = 0;
+        }
     }
 }
 
@@ -150,6 +156,9 @@ struct Place {
     /// The queue of the last socket here, kept so that the next one need not allocate.
     queue: VecDeque<Buf>,
 }
+
+/// What an idle connection costs in user space; its buffers cost nothing until bytes come.
+const _: () = assert!(size_of::<Place>() <= 256);
 
 /// All sockets of a driver. Handles that are stale find nothing.
 #[derive(Debug)]

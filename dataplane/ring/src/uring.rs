@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use io_uring::squeue::Entry;
-use io_uring::{IoUring, opcode, types};
+use io_uring::{IoUring, cqueue, opcode, types};
 
 use crate::driver::{Size, Socket};
 use crate::engine::{Cancel, Core, Engine, Kernel, News, Patience, Received, Side, Step};
@@ -55,6 +55,8 @@ pub(crate) struct Ring {
     /// Messages for vectored sends, to be used again.
     #[expect(clippy::vec_box, reason = "a message keeps its box from one slot to the next")]
     messages: Vec<Box<Message>>,
+    /// The completions of a turn, kept for its memory.
+    completions: Vec<cqueue::Entry>,
     /// Operations of sockets in the kernel's hands.
     outstanding: usize,
     wake_fd: RawFd,
@@ -73,6 +75,11 @@ impl std::fmt::Debug for Ring {
 
 impl Ring {
     fn new(core: &Core) -> io::Result<Self> {
+        let budgets = probe::probe().is_ok_and(|features| features.budgets);
+        Self::with_budgets(core, budgets)
+    }
+
+    fn with_budgets(core: &Core, budgets: bool) -> io::Result<Self> {
         let ring = setup::ring()?;
         let small = Lent::new(&ring, Size::Small, core.pool.group(Size::Small))?;
         let large = Lent::new(&ring, Size::Large, core.pool.group(Size::Large))?;
@@ -81,9 +88,10 @@ impl Ring {
             ring,
             small,
             large,
-            budgets: probe::probe().is_ok_and(|features| features.budgets),
+            budgets,
             backlog: VecDeque::new(),
             messages: Vec::new(),
+            completions: Vec::new(),
             outstanding: 0,
             wake_fd: core.waker.as_fd().as_raw_fd(),
             deaf: true,
@@ -219,3 +227,6 @@ impl Kernel for Ring {
         std::mem::forget(std::mem::replace(&mut core.sockets, crate::sockets::Sockets::new(0)));
     }
 }
+
+#[cfg(test)]
+mod tests;

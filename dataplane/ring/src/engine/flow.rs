@@ -114,6 +114,7 @@ impl<K: Kernel> Engine<K> {
         }
         (slot.armed, slot.next) = (None, None);
         slot.broken = true;
+        slot.forget();
         self.core.tell(socket, What::Failed(Failure { op: Op::Recv, errno }));
     }
 
@@ -141,7 +142,8 @@ impl<K: Kernel> Engine<K> {
 
     /// See [`crate::Driver::unsent`].
     pub(crate) fn unsent(&self, socket: Socket) -> usize {
-        self.core.sockets.heard(socket).map_or(0, |slot| slot.unsent)
+        let slot = self.core.sockets.heard(socket);
+        slot.filter(|slot| !slot.broken).map_or(0, |slot| slot.unsent)
     }
 
     /// See [`crate::Driver::finish`].
@@ -186,6 +188,10 @@ impl<K: Kernel> Engine<K> {
 
     /// A send that was outstanding has ended.
     pub(super) fn sent(&mut self, socket: Socket, outcome: Result<usize, i32>) {
+        let Some(slot) = self.core.sockets.get_mut(socket) else { return };
+        if slot.broken {
+            return slot.forget();
+        }
         match outcome {
             Ok(n) => {
                 self.count_sent(socket, n);
@@ -216,8 +222,9 @@ impl<K: Kernel> Engine<K> {
         if !slot.heard() {
             return self.die(socket);
         }
+        let known = std::mem::replace(&mut slot.broken, true);
         slot.forget();
-        if !std::mem::replace(&mut slot.broken, true) {
+        if !known {
             self.core.tell(socket, What::Failed(Failure { op: Op::Send, errno }));
         }
     }

@@ -226,8 +226,13 @@ impl Core {
             return if relay.eof { Pumped::Eof } else { Pumped::Dry };
         }
         match pipe.drain(to) {
+            // Bytes that are there but do not move would keep us here for ever.
+            Ok(0) => Pumped::DestinationFailed(libc::EIO),
             Ok(n) => {
                 relay.moved += n as u64;
+                if let Some(to) = self.sockets.get_mut(destination) {
+                    to.spoke = true;
+                }
                 Pumped::Moved(n)
             }
             Err(error) if sys::would_wait(&error) => Pumped::Blocked,

@@ -47,7 +47,8 @@ pub(crate) fn wait(
         None => -1,
         Some(0) => 0,
         Some(ns) => match wait_fine(epoll, events, room, ns) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            // EPERM is what some seccomp profiles answer to calls they do not know.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                 i32::try_from(ns.div_ceil(1_000_000)).unwrap_or(i32::MAX)
             }
             answer => return answer,

@@ -117,8 +117,9 @@ impl Lending {
         let places = buffers.clamp(1, 1 << 15).next_power_of_two();
         let memory = Mapping::new(places * size_of::<BufRingEntry>())?;
         let address = memory.base().as_ptr() as u64;
-        // SAFETY: the mapping has room for `places` entries and stays until the group is
-        // unregistered: whoever drops a `Lending` has called `unregister` or dropped the ring.
+        // SAFETY: the mapping has room for `places` entries. The kernel pins its pages for as long
+        // as the group is registered, and uses them only for receives; whoever drops a `Lending`
+        // has dropped the ring before, or has never started a receive.
         unsafe {
             ring.submitter().register_buf_ring_with_flags(address, places as u16, group, 0)?;
         }

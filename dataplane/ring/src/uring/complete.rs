@@ -16,7 +16,9 @@ const MESSAGES_MAX: usize = 64;
 impl Ring {
     /// Appends what has been completed to `news`.
     pub(super) fn reap(&mut self, core: &mut Core, news: &mut Vec<(Socket, News)>) {
-        while let Some(entry) = self.next_completion() {
+        let mut entries = std::mem::take(&mut self.completions);
+        entries.extend(self.ring.completion());
+        for entry in entries.drain(..) {
             if entry.user_data() == operation::WAKE {
                 self.deaf |= !cqueue::more(entry.flags());
                 if core.waker.take() {
@@ -26,10 +28,7 @@ impl Ring {
                 self.completed(core, operation, socket, &entry, news);
             }
         }
-    }
-
-    fn next_completion(&mut self) -> Option<cqueue::Entry> {
-        self.ring.completion().next()
+        self.completions = entries;
     }
 
     fn completed(

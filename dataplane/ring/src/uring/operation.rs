@@ -2,6 +2,7 @@
 //! generation (32), its slot (24) and the kind of operation (8).
 
 use crate::driver::{Size, Socket};
+use crate::sockets::SENDING;
 
 /// User data of entries whose completion means nothing.
 pub(super) const NOTHING: u64 = 0;
@@ -49,7 +50,7 @@ impl Operation {
     pub(super) fn bit(self) -> u8 {
         match self {
             Self::RecvSmall | Self::RecvLarge => 1,
-            Self::Send => 2,
+            Self::Send => SENDING,
             Self::PollRead => 4,
             Self::PollWrite => 8,
             Self::Accept => 16,

@@ -1,6 +1,6 @@
 //! What happens where something runs out.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use ringway_ring::{Failure, Limits, Nanos, Op, Size, Socket, Tag, What};
@@ -11,7 +11,9 @@ on_both!(
     receives_wait_for_buffers,
     a_full_table_pauses_the_listener,
     too_many_queued_pieces_fail,
+    what_the_kernel_still_reads_is_kept,
     no_pipe_means_drained,
+    more_completions_than_fit,
 );
 
 fn tiny() -> Limits {
@@ -85,6 +87,44 @@ fn too_many_queued_pieces_fail<D: Made>() {
     assert_eq!(world.driver.unsent(socket), 0);
 }
 
+/// A socket fails while the kernel still has a send of it: the bytes must not be used for anything
+/// else before the kernel is done with them, or the peer would get somebody else's.
+fn what_the_kernel_still_reads_is_kept<D: Made>() {
+    let mut world = World::<D>::new();
+    let (socket, mut client) = world.pair();
+    let expected = pattern(14 << 20, 9);
+    for piece in expected.chunks(60_000) {
+        let mut buffer = world.driver.pool().take(piece.len()).unwrap();
+        buffer.extend(piece);
+        world.driver.send(socket, buffer.freeze());
+    }
+    world.turn_for(5);
+    assert!(world.driver.unsent(socket) > 0, "the peer does not read");
+    for _ in 0..10_000 {
+        world.driver.send(socket, ringway_ring::Buf::from_static(b"x"));
+    }
+    assert_eq!(world.driver.unsent(socket), 0, "the socket has failed");
+    let mut scribbled = Vec::new();
+    while let Some(mut buffer) = world.driver.pool().take(65536) {
+        buffer.extend(&[0xee; 65536]);
+        scribbled.push(buffer);
+    }
+    client.set_nonblocking(true).unwrap();
+    let mut got = Vec::new();
+    let mut bytes = vec![0; 1 << 20];
+    for _ in 0..100 {
+        world.turn(1);
+        while let Ok(n @ 1..) = client.read(&mut bytes) {
+            got.extend_from_slice(&bytes[..n]);
+        }
+    }
+    assert!(expected.starts_with(&got), "wrong bytes among {}", got.len());
+    world.driver.close(socket);
+    world.until_open(1);
+    drop(scribbled);
+    assert_eq!(world.driver.pool().in_use_bytes(), 0);
+}
+
 fn no_pipe_means_drained<D: Made>() {
     let mut world = World::<D>::with(&Limits { pipes: 0, ..Limits::default() });
     let ((from, mut client), (to, _server)) = (world.pair(), world.outgoing());
@@ -98,4 +138,44 @@ fn no_pipe_means_drained<D: Made>() {
     world.driver.recv(from, 100, Size::Small);
     assert_eq!(world.bytes(from, 10), b"some bytes", "nothing is lost");
     assert!(world.driver.now() > Nanos(0));
+}
+
+/// More answers in one turn than a completion queue (4,096) holds: none is lost.
+fn more_completions_than_fit<D: Made>() {
+    const PAIRS: usize = 2_200;
+    let mut world = World::<D>::with(&Limits { small_buffers: 4_096, ..Limits::default() });
+    let mut clients = Vec::new();
+    let mut sockets = Vec::new();
+    while clients.len() < PAIRS {
+        match TcpStream::connect(world.addr) {
+            Ok(client) => clients.push(client),
+            Err(error) => return eprintln!("SKIPPED more_completions_than_fit: {error}"),
+        }
+        if clients.len() % 200 == 0 {
+            world.until("accepts", |_, events| {
+                sockets.extend(events.drain(..).filter_map(|event| match event.what {
+                    What::Accepted(socket) => Some(socket),
+                    _ => None,
+                }));
+                (sockets.len() == clients.len()).then_some(())
+            });
+        }
+    }
+    for (client, socket) in clients.iter_mut().zip(&sockets) {
+        client.write_all(b"ping").unwrap();
+        world.driver.recv(*socket, 4, Size::Small);
+        world.driver.send(*socket, ringway_ring::Buf::from_static(b"pong"));
+    }
+    let (mut sent, mut got, mut paused) = (0, 0, 0);
+    world.until("all answers", |_, events| {
+        for event in events.drain(..) {
+            match event.what {
+                What::Sent(n) => sent += n,
+                What::Data(data) => got += data.len(),
+                What::Paused => paused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        ((sent, got, paused) == (4 * PAIRS, 4 * PAIRS, PAIRS)).then_some(())
+    });
 }
