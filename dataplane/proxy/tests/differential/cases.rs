@@ -31,6 +31,7 @@ const fn differs(name: &'static str, request: &'static str, line: &'static str) 
 impl Setting {
     pub(crate) fn bootstrap(&self) -> String {
         BOOTSTRAP
+            .replace("@HCM@", HCM)
             .replace("@OPTIONS@", &indent(self.options, 10))
             .replace("@FILTERS@", &indent(self.filters, 10))
             .replace("@ROUTES@", &indent(self.routes, 12))
@@ -51,7 +52,7 @@ static_resources:
     - filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          "@type": @HCM@
           stat_prefix: main
 @OPTIONS@
           http_filters:
@@ -67,16 +68,27 @@ static_resources:
     connect_timeout: 1s
     load_assignment:
       cluster_name: up
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: @UPSTREAM@ } } } }] }]
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address: { socket_address: { address: 127.0.0.1, port_value: @UPSTREAM@ } }
   - name: dead
     connect_timeout: 1s
     load_assignment:
       cluster_name: dead
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: @DEAD@ } } } }] }]
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address: { socket_address: { address: 127.0.0.1, port_value: @DEAD@ } }
   - name: empty
     connect_timeout: 1s
     load_assignment: { cluster_name: empty }
 "#;
+
+const HCM: &str = concat!(
+    "type.googleapis.com/envoy.extensions.filters.network.",
+    "http_connection_manager.v3.HttpConnectionManager"
+);
 
 const ALL_UP: &str = r#"virtual_hosts:
 - name: all
@@ -96,11 +108,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
             same("post empty", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
             same(
                 "post chunked",
-                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n\
+                 0\r\n\r\n",
             ),
             same(
                 "request trailers",
-                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-t: 1\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n\
+                 0\r\nx-t: 1\r\n\r\n",
             ),
             same(
                 "pipelined",
@@ -109,12 +123,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
             same("connection close", "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
             same(
                 "hop by hop",
-                "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, x-hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Connection: keep-alive\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, x-hop\r\nX-Hop: 1\r\n\
+                 Keep-Alive: 5\r\nTE: trailers\r\nProxy-Connection: keep-alive\r\n\r\n",
             ),
             same("own request id", "GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n\r\n"),
             same(
                 "envoy headers from outside",
-                "GET / HTTP/1.1\r\nHost: x\r\nX-Envoy-Upstream-Rq-Timeout-Ms: 5000\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: x\r\nX-Envoy-Upstream-Rq-Timeout-Ms: 5000\r\n\
+                 X-Forwarded-Proto: https\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
             ),
             same("repeated field", "GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A: 2\r\n\r\n"),
             same("absolute form", "GET http://other.example/p HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -125,7 +141,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
             same("response until close", "GET /close HTTP/1.1\r\nHost: x\r\n\r\n"),
             same("upstream closes", "GET /closing HTTP/1.1\r\nHost: x\r\n\r\n"),
             same("interim response", "GET /interim HTTP/1.1\r\nHost: x\r\n\r\n"),
-            differs("response hop by hop", "GET /hop HTTP/1.1\r\nHost: x\r\n\r\n", "what `connection` lists in a response"),
+            differs(
+                "response hop by hop",
+                "GET /hop HTTP/1.1\r\nHost: x\r\n\r\n",
+                "what `connection` lists in a response",
+            ),
             same("broken response", "GET /broken HTTP/1.1\r\nHost: x\r\n\r\n"),
             same("no response", "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n"),
             same("short response", "GET /short HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -146,7 +166,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
             ),
             same(
                 "length and chunked",
-                "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             ),
             same("space before colon", "GET / HTTP/1.1\r\nHost : x\r\n\r\n"),
             same("dots stay", "GET /a/../b/./c HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -180,12 +201,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
     route: { cluster: empty }
 - name: suffix
   domains: ["*.wild.example"]
-  routes: [{ match: { prefix: "/" }, direct_response: { status: 200, body: { inline_string: "suffix" } } }]
+  routes:
+  - match: { prefix: "/" }
+    direct_response: { status: 200, body: { inline_string: "suffix" } }
 - name: changes
   domains: ["changes"]
   request_headers_to_add: [{ header: { key: x-added, value: "1" } }]
   request_headers_to_remove: ["x-gone"]
-  response_headers_to_add: [{ header: { key: x-resp, value: "r" }, append_action: OVERWRITE_IF_EXISTS_OR_ADD }]
+  response_headers_to_add:
+  - { header: { key: x-resp, value: "r" }, append_action: OVERWRITE_IF_EXISTS_OR_ADD }
   response_headers_to_remove: ["x-up"]
   routes: [{ match: { prefix: "/" }, route: { cluster: up, timeout: 5s } }]"#,
         cases: &[
@@ -223,7 +247,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "policy",
-        options: "normalize_path: true\nmerge_slashes: true\nserver_name: mine\nupgrade_configs: [{ upgrade_type: websocket }]",
+        options: "normalize_path: true\nmerge_slashes: true\nserver_name: mine\n\
+                  upgrade_configs: [{ upgrade_type: websocket }]",
         filters: r#"- name: envoy.filters.http.rbac
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC

@@ -17,7 +17,7 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// Envoy by `RINGWAY_ENVOY`, or where `cargo xtask test` has put it; says so if it is not there.
+    /// Envoy by `RINGWAY_ENVOY`, or where `cargo xtask test` has put it; says so if there is none.
     pub(crate) fn find(test: &str) -> Option<Self> {
         let target = Path::new(env!("CARGO_BIN_EXE_ringway-proxy")).ancestors().nth(2);
         let installed = target.map(|target| target.join("venv/bin/envoy"));
@@ -206,18 +206,16 @@ fn respond(path: &str, is_head: bool) -> (String, bool) {
             (format!("{head}3\r\nabc\r\n5;x=y\r\ndefgh\r\n0\r\nx-trailer: t\r\n\r\n"), false)
         }
         "/close" => ("HTTP/1.1 200 OK\r\n\r\nuntil the end".into(), true),
-        "/closing" => (
-            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbye".into(),
-            true,
-        ),
-        "/interim" => {
-            (format!("HTTP/1.1 100 Continue\r\n\r\n{}", plain("200 OK", "after")), false)
+        "/closing" => {
+            ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbye".into(), true)
         }
+        "/interim" => (format!("HTTP/1.1 100 Continue\r\n\r\n{}", plain("200 OK", "after")), false),
         "/broken" => ("HTTP/1.1 2x0 What\r\n\r\n".into(), true),
         "/silent" => (String::new(), true),
         "/short" => ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort".into(), true),
         "/hop" => (
-            "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
+            "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
+             Keep-Alive: timeout=5\r\n\
              Server: mine\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
                 .into(),
             false,
