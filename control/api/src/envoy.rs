@@ -1,5 +1,7 @@
 //! Envoy's packages under short names.
 
+pub use discovery::aggregated_discovery_service_client as ads_client;
+pub use discovery::aggregated_discovery_service_server as ads_server;
 pub use envoy_types::pb::envoy::admin::v3 as admin;
 pub use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
 pub use envoy_types::pb::envoy::config::bootstrap::v3 as bootstrap;
@@ -26,8 +28,6 @@ pub use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3 as
 pub use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 pub use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream_http;
 pub use envoy_types::pb::envoy::service::discovery::v3 as discovery;
-pub use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client as ads_client;
-pub use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server as ads_server;
 pub use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 pub use envoy_types::pb::envoy::r#type::v3 as types;
 pub use envoy_types::pb::google::protobuf;

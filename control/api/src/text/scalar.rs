@@ -166,14 +166,16 @@ fn enumeration(field: Field, tree: &Tree, place: &Place<'_>) -> Result<i32, Text
     let names: Vec<_> = values().map(|(name, _)| name).collect();
     let given = match tree {
         Tree::Text(name) => format!("`{name}`"),
-        other => whole(other).map_or(other.kind().to_owned(), |number| number.to_string()),
+        other => whole(other).map_or_else(|| other.kind().to_owned(), |number| number.to_string()),
     };
     Err(place.error(format!("{given} is none of {}", names.join(", "))))
 }
 
 fn enum_name(field: Field, number: i32) -> Value {
     let mut values = field.enumeration().into_iter().flat_map(|kind| kind.values());
-    values.find(|(_, known)| *known == number).map_or(number.into(), |(name, _)| name.into())
+    values
+        .find(|(_, known)| *known == number)
+        .map_or_else(|| number.into(), |(name, _)| name.into())
 }
 
 /// JSON has no NaN and no infinity; protobuf writes their names.

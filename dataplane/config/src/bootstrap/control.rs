@@ -1,5 +1,5 @@
 //! The cluster that leads to the control plane. The agent connects to it by its own means (gRPC on
-//! its thread), so it may be what the traffic's clusters may not: a DNS name, a Unix socket, HTTP/2.
+//! its thread), so it may be what the traffic's clusters may not: a name, a Unix socket, HTTP/2.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,8 +14,7 @@ use prost::Name;
 use tls::ClientSpec;
 
 use crate::compile::{
-    At, Compiler, Fault, refuse, source, tls as tls_context, type_name, typed, typed_config, value,
-    without_effect,
+    At, Compiler, Fault, decide, source, tls as tls_context, type_name, typed, typed_config, value,
 };
 
 /// Envoy's default.
@@ -84,23 +83,25 @@ impl Ads {
 
 /// What would change where or how the agent connects is refused; what tunes Envoy's pools is not.
 fn refuse_others(at: &At<'_>, cluster: &Cluster) -> Result<(), Fault> {
-    let Cluster {
-        transport_socket_matches,
-        transport_socket_matcher,
-        health_checks,
-        upstream_bind_config,
-        lb_subset_config,
-        filters,
-        upstream_config,
-        eds_cluster_config,
-        alt_stat_name,
-        metadata,
-        ..
-    } = cluster;
-    refuse!(at; transport_socket_matches, transport_socket_matcher, health_checks, filters);
-    refuse!(at; upstream_bind_config, lb_subset_config, upstream_config, eds_cluster_config);
-    without_effect!(alt_stat_name, metadata);
-    let number = match &cluster.cluster_discovery_type {
+    decide!(at, cluster => Cluster {
+        used: cluster_discovery_type;
+        used_elsewhere: name, load_assignment, connect_timeout, transport_socket;
+        refused: transport_socket_matches, transport_socket_matcher, health_checks, filters,
+            upstream_bind_config, lb_subset_config, upstream_config, eds_cluster_config;
+        without_effect: alt_stat_name, stats_matcher, per_connection_buffer_limit_bytes,
+            per_connection_buffer_high_watermark_timeout, lb_policy, max_requests_per_connection,
+            circuit_breakers, upstream_http_protocol_options, common_http_protocol_options,
+            http_protocol_options, http2_protocol_options, typed_extension_protocol_options,
+            dns_refresh_rate, dns_jitter, dns_failure_refresh_rate, respect_dns_ttl,
+            dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups, dns_resolution_config,
+            typed_dns_resolver_config, wait_for_warm_on_init, outlier_detection, cleanup_interval,
+            common_lb_config, metadata, protocol_selection, upstream_connection_options,
+            close_connections_on_host_health_failure, ignore_health_on_host_removal,
+            load_balancing_policy, lrs_server, lrs_report_endpoint_metrics,
+            track_timeout_budgets, track_cluster_stats, preconnect_policy,
+            connection_pool_per_downstream_connection, queuing_policies, lb_config;
+    });
+    let number = match cluster_discovery_type {
         None => 0,
         Some(ClusterDiscoveryType::Type(number)) => *number,
         Some(ClusterDiscoveryType::ClusterType(_)) => {
@@ -134,7 +135,8 @@ fn target(at: &At<'_>, endpoint: &LbEndpoint) -> Result<Target, Fault> {
     let at = at.field("address");
     match endpoint.address.as_ref().and_then(|address| address.address.as_ref()) {
         Some(address::Address::SocketAddress(address)) => {
-            let Some(socket_address::PortSpecifier::PortValue(port)) = address.port_specifier else {
+            let Some(socket_address::PortSpecifier::PortValue(port)) = address.port_specifier
+            else {
                 return Err(at.missing("`port_value` has to be given"));
             };
             let port = value::port(&at.field("port_value"), port)?;

@@ -10,7 +10,7 @@ use api::envoy::bootstrap::bootstrap::{DynamicResources, StaticResources};
 use api::envoy::bootstrap::runtime_layer::LayerSpecifier;
 use api::envoy::core::{ConfigSource, Node, TypedExtensionConfig};
 
-use crate::compile::{At, Compiler, Fault, refuse, source, type_name, value, without_effect};
+use crate::compile::{At, Compiler, Fault, decide, source, type_name, value};
 use crate::refused::{Code, Kind, Refused};
 use crate::update::{Origin, Update};
 
@@ -41,7 +41,8 @@ impl Bootstrap {
             code: Code::Missing,
             reason: format!("the file cannot be read: {error}"),
         })?;
-        Self::parse(&text).map_err(|refused| Refused { name: path.display().to_string(), ..refused })
+        Self::parse(&text)
+            .map_err(|refused| Refused { name: path.display().to_string(), ..refused })
     }
 
     /// Reads the text of a file.
@@ -78,60 +79,20 @@ impl Bootstrap {
 fn read(message: v3::Bootstrap) -> Result<Bootstrap, Fault> {
     let root = At::root();
     let at = &root;
-    #[allow(deprecated)]
-    let v3::Bootstrap {
-        node,
-        node_context_params,
-        static_resources,
-        dynamic_resources,
-        cluster_manager,
-        hds_config,
-        flags_path,
-        stats_sinks,
-        deferred_stat_options,
-        stats_config,
-        stats_flush_interval,
-        watchdog,
-        watchdogs,
-        tracing,
-        layered_runtime,
-        admin,
-        overload_manager,
-        enable_dispatcher_stats,
-        header_prefix,
-        stats_server_version_override,
-        use_tcp_for_dns_lookups,
-        dns_resolution_config,
-        typed_dns_resolver_config,
-        bootstrap_extensions,
-        fatal_actions,
-        config_sources,
-        default_config_source,
-        default_socket_interface,
-        certificate_provider_instances,
-        inline_headers,
-        perf_tracing_file_path,
-        default_regex_engine,
-        xds_delegate_extension,
-        xds_config_tracker_extension,
-        listener_manager,
-        application_log_config,
-        grpc_async_client_manager_config,
-        memory_allocator_manager,
-        enable_worker_cpu_affinity,
-        stats_flush,
-        stats_eviction,
-    } = &message;
-    refuse!(at; node_context_params, hds_config, stats_sinks, tracing, overload_manager);
-    refuse!(at; header_prefix, fatal_actions, config_sources, default_config_source);
-    refuse!(at; default_socket_interface, certificate_provider_instances, default_regex_engine);
-    refuse!(at; xds_delegate_extension, xds_config_tracker_extension, listener_manager);
-    without_effect!(flags_path, deferred_stat_options, stats_config, stats_flush_interval);
-    without_effect!(watchdog, watchdogs, enable_dispatcher_stats, stats_server_version_override);
-    without_effect!(use_tcp_for_dns_lookups, dns_resolution_config, typed_dns_resolver_config);
-    without_effect!(inline_headers, perf_tracing_file_path, application_log_config);
-    without_effect!(grpc_async_client_manager_config, memory_allocator_manager);
-    without_effect!(enable_worker_cpu_affinity, stats_flush, stats_eviction);
+    decide!(at, &message => v3::Bootstrap {
+        used: node, static_resources, dynamic_resources, cluster_manager, layered_runtime,
+            admin, bootstrap_extensions;
+        refused: node_context_params, hds_config, stats_sinks, tracing, overload_manager,
+            header_prefix, fatal_actions, config_sources, default_config_source,
+            default_socket_interface, certificate_provider_instances, default_regex_engine,
+            xds_delegate_extension, xds_config_tracker_extension, listener_manager;
+        without_effect: flags_path, deferred_stat_options, stats_config, stats_flush_interval,
+            watchdog, watchdogs, enable_dispatcher_stats, stats_server_version_override,
+            use_tcp_for_dns_lookups, dns_resolution_config, typed_dns_resolver_config,
+            inline_headers, perf_tracing_file_path, application_log_config,
+            grpc_async_client_manager_config, memory_allocator_manager, enable_worker_cpu_affinity,
+            stats_flush, stats_eviction;
+    });
     manager(&at.field("cluster_manager"), cluster_manager.as_ref())?;
     runtime(&at.field("layered_runtime"), layered_runtime.as_ref())?;
     extensions(&at.field("bootstrap_extensions"), bootstrap_extensions)?;
@@ -149,15 +110,10 @@ fn read(message: v3::Bootstrap) -> Result<Bootstrap, Fault> {
 
 fn manager(at: &At<'_>, manager: Option<&v3::ClusterManager>) -> Result<(), Fault> {
     let Some(manager) = manager else { return Ok(()) };
-    let v3::ClusterManager {
-        local_cluster_name,
-        outlier_detection,
-        upstream_bind_config,
-        load_stats_config,
-        enable_deferred_cluster_creation,
-    } = manager;
-    refuse!(at; upstream_bind_config, load_stats_config);
-    without_effect!(local_cluster_name, outlier_detection, enable_deferred_cluster_creation);
+    decide!(at, manager => v3::ClusterManager {
+        refused: upstream_bind_config, load_stats_config;
+        without_effect: local_cluster_name, outlier_detection, enable_deferred_cluster_creation;
+    });
     Ok(())
 }
 
@@ -191,18 +147,11 @@ fn extensions(at: &At<'_>, extensions: &[TypedExtensionConfig]) -> Result<(), Fa
 
 fn admin(at: &At<'_>, admin: Option<&v3::Admin>) -> Result<Option<SocketAddr>, Fault> {
     let Some(admin) = admin else { return Ok(None) };
-    #[allow(deprecated)]
-    let v3::Admin {
-        access_log,
-        access_log_path,
-        profile_path,
-        address,
-        socket_options,
-        ignore_global_conn_limit,
-        allow_paths,
-    } = admin;
-    refuse!(at; socket_options, allow_paths);
-    without_effect!(access_log, access_log_path, profile_path, ignore_global_conn_limit);
+    decide!(at, admin => v3::Admin {
+        used: address;
+        refused: socket_options, allow_paths;
+        without_effect: access_log, access_log_path, profile_path, ignore_global_conn_limit;
+    });
     match address {
         Some(_) => value::socket(&at.field("address"), address).map(Some),
         None => Ok(None),
@@ -219,14 +168,10 @@ fn dynamic(at: &At<'_>, given: Option<&DynamicResources>) -> Result<Dynamic, Fau
     let Some(given) = given else {
         return Ok(Dynamic { listeners: false, clusters: false, ads: None });
     };
-    let DynamicResources {
-        lds_config,
-        lds_resources_locator,
-        cds_config,
-        cds_resources_locator,
-        ads_config,
-    } = given;
-    refuse!(at; lds_resources_locator, cds_resources_locator);
+    decide!(at, given => DynamicResources {
+        used: lds_config, cds_config, ads_config;
+        refused: lds_resources_locator, cds_resources_locator;
+    });
     let place = at.field("ads_config");
     let ads = ads_config.as_ref().map(|config| source::grpc(&place, config)).transpose()?;
     let from_ads = |name: &str, config: &Option<ConfigSource>| {

@@ -12,7 +12,7 @@ use api::envoy::route::{
     DirectResponseAction, Route, RouteAction, RouteMatch, WeightedCluster, route, route_match,
 };
 
-use super::at::{At, Fault, refuse, without_effect};
+use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
 use super::{matcher, retry, tcp, value};
@@ -39,27 +39,13 @@ pub(crate) fn route(
     defaults: &Defaults,
     scope: &mut Scope<'_>,
 ) -> Result<snapshot::Route, Fault> {
-    #[allow(deprecated)]
-    let Route {
-        name,
-        r#match,
-        metadata,
-        decorator,
-        typed_per_filter_config,
-        request_headers_to_add,
-        request_headers_to_remove,
-        response_headers_to_add,
-        response_headers_to_remove,
-        tracing,
-        per_request_buffer_limit_bytes,
-        stat_prefix,
-        request_body_buffer_limit,
-        route_specifiers,
-        action,
-    } = route;
-    refuse!(at; typed_per_filter_config, tracing, route_specifiers);
-    without_effect!(metadata, decorator, stat_prefix);
-    without_effect!(per_request_buffer_limit_bytes, request_body_buffer_limit);
+    decide!(at, route => Route {
+        used: name, r#match, request_headers_to_add, request_headers_to_remove,
+            response_headers_to_add, response_headers_to_remove, action;
+        refused: typed_per_filter_config, tracing, route_specifiers;
+        without_effect: metadata, decorator, stat_prefix, per_request_buffer_limit_bytes,
+            request_body_buffer_limit;
+    });
     let place = at.field("match");
     let Some(r#match) = r#match else { return Err(place.missing("it has to be given")) };
     let lists = Lists {
@@ -77,19 +63,10 @@ pub(crate) fn route(
 }
 
 fn matches(at: &At<'_>, given: &RouteMatch) -> Result<snapshot::RouteMatch, Fault> {
-    let RouteMatch {
-        case_sensitive,
-        runtime_fraction,
-        headers,
-        query_parameters,
-        cookies,
-        grpc,
-        tls_context,
-        dynamic_metadata,
-        filter_state,
-        path_specifier,
-    } = given;
-    refuse!(at; runtime_fraction, cookies, grpc, tls_context, dynamic_metadata, filter_state);
+    decide!(at, given => RouteMatch {
+        used: case_sensitive, headers, query_parameters, path_specifier;
+        refused: runtime_fraction, cookies, grpc, tls_context, dynamic_metadata, filter_state;
+    });
     let place = at.field("headers");
     let headers = headers.iter().enumerate();
     let headers = headers.map(|(index, header)| matcher::header(&place.item(index), header));
@@ -164,8 +141,10 @@ fn direct(
     action: &DirectResponseAction,
     defaults: &Defaults,
 ) -> Result<snapshot::RouteAction, Fault> {
-    let DirectResponseAction { status, body, body_format } = action;
-    refuse!(at; body_format);
+    decide!(at, action => DirectResponseAction {
+        used: status, body;
+        refused: body_format;
+    });
     let code = u16::try_from(*status).ok().filter(|code| (200..600).contains(code));
     let status = code.ok_or_else(|| {
         at.field("status").invalid(format!("{status} is not between 200 and 599"))
@@ -182,45 +161,17 @@ fn forward(
     defaults: &Defaults,
     scope: &mut Scope<'_>,
 ) -> Result<Forward, Fault> {
-    #[allow(deprecated)]
-    let RouteAction {
-        cluster_not_found_response_code,
-        metadata_match,
-        prefix_rewrite,
-        regex_rewrite,
-        path_rewrite_policy,
-        path_rewrite,
-        append_x_forwarded_host,
-        timeout,
-        idle_timeout,
-        flush_timeout,
-        early_data_policy,
-        retry_policy,
-        retry_policy_typed_config,
-        request_mirror_policies,
-        priority,
-        rate_limits,
-        include_vh_rate_limits,
-        hash_policy,
-        cors,
-        max_grpc_timeout,
-        grpc_timeout_offset,
-        upgrade_configs,
-        internal_redirect_policy,
-        internal_redirect_action,
-        max_internal_redirects,
-        hedge_policy,
-        max_stream_duration,
-        cluster_specifier,
-        host_rewrite_specifier,
-    } = action;
-    refuse!(at; metadata_match, prefix_rewrite, regex_rewrite, path_rewrite_policy, path_rewrite);
-    refuse!(at; append_x_forwarded_host, flush_timeout, early_data_policy, rate_limits, cors);
-    refuse!(at; retry_policy_typed_config, request_mirror_policies, hedge_policy);
-    refuse!(at; internal_redirect_policy, internal_redirect_action, host_rewrite_specifier);
-    // Hashes matter to ring-hash and Maglev clusters, gRPC time-outs to gRPC; there are none here.
-    without_effect!(hash_policy, max_grpc_timeout, grpc_timeout_offset);
-    without_effect!(include_vh_rate_limits, max_internal_redirects);
+    decide!(at, action => RouteAction {
+        used: cluster_not_found_response_code, timeout, idle_timeout, retry_policy, priority,
+            upgrade_configs, max_stream_duration, cluster_specifier;
+        refused: metadata_match, prefix_rewrite, regex_rewrite, path_rewrite_policy,
+            path_rewrite, append_x_forwarded_host, flush_timeout, early_data_policy, rate_limits,
+            cors, retry_policy_typed_config, request_mirror_policies, hedge_policy,
+            internal_redirect_policy, internal_redirect_action, host_rewrite_specifier;
+        // Hashes matter to ring-hash and Maglev clusters, gRPC time-outs to gRPC.
+        without_effect: hash_policy, max_grpc_timeout, grpc_timeout_offset,
+            include_vh_rate_limits, max_internal_redirects;
+    });
     stream_duration(&at.field("max_stream_duration"), max_stream_duration.as_ref())?;
     let class: RoutingPriority = value::enumeration(&at.field("priority"), *priority)?;
     if class != RoutingPriority::Default {
@@ -251,9 +202,10 @@ fn forward(
 /// Only "no limit" is understood; the two gRPC fields matter to gRPC alone.
 fn stream_duration(at: &At<'_>, given: Option<&MaxStreamDuration>) -> Result<(), Fault> {
     let Some(given) = given else { return Ok(()) };
-    let MaxStreamDuration { max_stream_duration, grpc_timeout_header_max, grpc_timeout_header_offset } =
-        given;
-    without_effect!(grpc_timeout_header_max, grpc_timeout_header_offset);
+    decide!(_, given => MaxStreamDuration {
+        used: max_stream_duration;
+        without_effect: grpc_timeout_header_max, grpc_timeout_header_offset;
+    });
     let at = at.field("max_stream_duration");
     match value::timeout(&at, max_stream_duration, None)? {
         None => Ok(()),
@@ -264,8 +216,10 @@ fn stream_duration(at: &At<'_>, given: Option<&MaxStreamDuration>) -> Result<(),
 fn upgrades(at: &At<'_>, configs: &[UpgradeConfig]) -> Result<Vec<(Box<str>, bool)>, Fault> {
     let each = configs.iter().enumerate().map(|(index, config)| {
         let at = at.item(index);
-        let UpgradeConfig { upgrade_type, enabled, connect_config } = config;
-        refuse!(at; connect_config);
+        decide!(at, config => UpgradeConfig {
+            used: upgrade_type, enabled;
+            refused: connect_config;
+        });
         let name = upgrade_name(&at.field("upgrade_type"), upgrade_type)?;
         Ok((name, value::bool_or(enabled, true)))
     });
@@ -314,12 +268,12 @@ fn weighted(
     defaults: &Defaults,
     scope: &mut Scope<'_>,
 ) -> Result<Vec<Weighted>, Fault> {
-    #[allow(deprecated)]
-    let WeightedCluster { clusters, total_weight, runtime_key_prefix, random_value_specifier } =
-        list;
-    refuse!(at; random_value_specifier);
-    // Envoy too goes by the sum of the weights; a runtime key without a runtime says nothing.
-    without_effect!(total_weight, runtime_key_prefix);
+    decide!(at, list => WeightedCluster {
+        // Envoy too goes by the sum of the weights; a runtime key without a runtime says nothing.
+        used: clusters;
+        refused: random_value_specifier;
+        without_effect: total_weight, runtime_key_prefix;
+    });
     let at = at.field("clusters");
     at.at_most(MAX_WEIGHTED, clusters.len())?;
     let each = clusters.iter().enumerate();
@@ -332,21 +286,12 @@ fn weight(
     defaults: &Defaults,
     scope: &mut Scope<'_>,
 ) -> Result<Weighted, Fault> {
-    let ClusterWeight {
-        name,
-        cluster_header,
-        weight,
-        metadata_match,
-        request_headers_to_add,
-        request_headers_to_remove,
-        response_headers_to_add,
-        response_headers_to_remove,
-        typed_per_filter_config,
-        host_rewrite_specifier,
-    } = one;
-    refuse!(at; cluster_header, metadata_match, request_headers_to_add);
-    refuse!(at; request_headers_to_remove, response_headers_to_add, response_headers_to_remove);
-    refuse!(at; typed_per_filter_config, host_rewrite_specifier);
+    decide!(at, one => ClusterWeight {
+        used: name, weight;
+        refused: cluster_header, metadata_match, request_headers_to_add,
+            request_headers_to_remove, response_headers_to_add, response_headers_to_remove,
+            typed_per_filter_config, host_rewrite_specifier;
+    });
     named(&at.field("name"), name, value::u32_or(weight, 0), defaults, scope)
 }
 

@@ -168,31 +168,35 @@ impl IsSet for i64 {
     }
 }
 
-/// A `BoolValue` that says no more than its default of `false`.
+/// A `BoolValue` that is there and `true`.
 pub(crate) fn is_true(value: &Option<api::envoy::protobuf::BoolValue>) -> bool {
     value.as_ref().is_some_and(|value| value.value)
 }
 
-/// Refuses each named field that is set. Together with a pattern without `..` this makes sure that
-/// a field that a new version of the API brings is decided upon before it compiles.
-macro_rules! refuse {
-    ($at:expr; $($field:ident),* $(,)?) => {
-        $( $at.refuse(stringify!($field), $field)?; )*
+/// Takes a message apart and says of every field what becomes of it, without a `..`: a field that a
+/// new version of the API brings is decided upon before it compiles. `used` fields are bound for
+/// what follows; `used_elsewhere` are another function's; `refused` must not be set, and
+/// `refused_if_true` may be set to `false`; `without_effect` are accepted and change nothing here.
+/// docs/config-support.md is written from these lists.
+macro_rules! decide {
+    ($at:expr, $message:expr => $kind:path {
+        $(used: $($used:ident),+;)?
+        $(used_elsewhere: $($elsewhere:ident),+;)?
+        $(refused: $($refused:ident),+;)?
+        $(refused_if_true: $($truth:ident),+;)?
+        $(without_effect: $($idle:ident),+;)?
+    }) => {
+        #[allow(deprecated)]
+        let $kind {
+            $($($used,)+)?
+            $($($elsewhere: _,)+)?
+            $($($refused,)+)?
+            $($($truth,)+)?
+            $($($idle: _,)+)?
+        } = $message;
+        $($( $at.refuse(stringify!($refused), $refused)?; )+)?
+        $($( $at.refuse(stringify!($truth), &crate::compile::at::is_true($truth))?; )+)?
     };
 }
 
-/// Refuses each named `BoolValue` that is `true`.
-macro_rules! refuse_true {
-    ($at:expr; $($field:ident),* $(,)?) => {
-        $( $at.refuse(stringify!($field), &crate::compile::at::is_true($field))?; )*
-    };
-}
-
-/// Fields that are accepted though they change nothing here; docs/config-support.md lists them.
-macro_rules! without_effect {
-    ($($field:ident),* $(,)?) => {
-        $( let _ = $field; )*
-    };
-}
-
-pub(crate) use {refuse, refuse_true, without_effect};
+pub(crate) use decide;

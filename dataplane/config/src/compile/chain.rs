@@ -13,7 +13,7 @@ use api::envoy::tls::DownstreamTlsContext;
 use prost::Name;
 use tls::ServerContext;
 
-use super::at::{At, Fault, refuse, refuse_true, typed, without_effect};
+use super::at::{At, Fault, decide, typed};
 use super::http_filter::type_name;
 use super::scope::Scope;
 use super::{hcm, rbac, tcp, tls as tls_context, value};
@@ -25,18 +25,12 @@ pub(crate) fn compile(
     chain: &FilterChain,
     scope: &mut Scope<'_>,
 ) -> Result<snapshot::FilterChain, Fault> {
-    #[allow(deprecated)]
-    let FilterChain {
-        filter_chain_match,
-        filters,
-        use_proxy_proto,
-        metadata,
-        transport_socket,
-        transport_socket_connect_timeout,
-        name,
-    } = chain;
-    refuse_true!(at; use_proxy_proto);
-    without_effect!(metadata);
+    decide!(at, chain => FilterChain {
+        used: filter_chain_match, filters, transport_socket, transport_socket_connect_timeout,
+            name;
+        refused_if_true: use_proxy_proto;
+        without_effect: metadata;
+    });
     let place = at.field("filter_chain_match");
     let matches = filter_chain_match.as_ref().map(|given| matches(&place, given)).transpose()?;
     let (rbac, terminal) = network_filters(&at.field("filters"), filters, scope)?;
@@ -53,25 +47,16 @@ pub(crate) fn compile(
 }
 
 fn matches(at: &At<'_>, given: &FilterChainMatch) -> Result<ChainMatch, Fault> {
-    let FilterChainMatch {
-        destination_port,
-        prefix_ranges,
-        address_suffix,
-        suffix_len,
-        direct_source_prefix_ranges,
-        source_type,
-        source_prefix_ranges,
-        source_ports,
-        server_names,
-        transport_protocol,
-        application_protocols,
-    } = given;
-    refuse!(at; address_suffix, suffix_len);
+    decide!(at, given => FilterChainMatch {
+        used: destination_port, prefix_ranges, direct_source_prefix_ranges, source_type,
+            source_prefix_ranges, source_ports, server_names, transport_protocol,
+            application_protocols;
+        refused: address_suffix, suffix_len;
+    });
     let direct = at.field("direct_source_prefix_ranges");
     let ports = at.field("source_ports");
-    let ports = source_ports.iter().enumerate().map(|(index, port)| {
-        listed_port(&ports.item(index), *port)
-    });
+    let ports =
+        source_ports.iter().enumerate().map(|(index, port)| listed_port(&ports.item(index), *port));
     let port = at.field("destination_port");
     let port = destination_port.as_ref().map(|given| listed_port(&port, given.value));
     Ok(ChainMatch {
@@ -146,12 +131,12 @@ pub(crate) fn typed_config<'m>(
     at: &At<'_>,
     socket: &'m TransportSocket,
 ) -> Result<&'m api::envoy::Any, Fault> {
-    let TransportSocket { name, config_type } = socket;
+    decide!(at, socket => TransportSocket {
+        used: name, config_type;
+    });
     match config_type {
         Some(transport_socket::ConfigType::TypedConfig(any)) => Ok(any),
-        None => {
-            Err(at.field("typed_config").missing(format!("the transport socket `{name}`")))
-        }
+        None => Err(at.field("typed_config").missing(format!("the transport socket `{name}`"))),
     }
 }
 
@@ -186,12 +171,10 @@ enum Network {
     Terminal(Terminal),
 }
 
-fn network_filter(
-    at: &At<'_>,
-    filter: &Filter,
-    scope: &mut Scope<'_>,
-) -> Result<Network, Fault> {
-    let Filter { name, config_type } = filter;
+fn network_filter(at: &At<'_>, filter: &Filter, scope: &mut Scope<'_>) -> Result<Network, Fault> {
+    decide!(at, filter => Filter {
+        used: name, config_type;
+    });
     let any = match config_type {
         Some(ConfigType::TypedConfig(any)) => any,
         Some(ConfigType::ConfigDiscovery(_)) => {

@@ -19,7 +19,7 @@ use api::envoy::raw_buffer::RawBuffer;
 use api::envoy::tls::UpstreamTlsContext;
 use prost::Name;
 
-use super::at::{At, Fault, refuse, refuse_true, typed, without_effect};
+use super::at::{At, Fault, decide, typed};
 use super::chain::typed_config;
 use super::endpoint::{self, Assignment};
 use super::http_filter::type_name;
@@ -53,85 +53,33 @@ pub(crate) fn compile(
     cluster: &Cluster,
     scope: &mut Scope<'_>,
 ) -> Result<Compiled, Fault> {
-    #[allow(deprecated)]
-    let Cluster {
-        transport_socket_matches,
-        transport_socket_matcher,
-        name,
-        alt_stat_name,
-        stats_matcher,
-        eds_cluster_config,
-        connect_timeout,
-        per_connection_buffer_limit_bytes,
-        per_connection_buffer_high_watermark_timeout,
-        lb_policy,
-        load_assignment,
-        health_checks,
-        max_requests_per_connection,
-        circuit_breakers,
-        upstream_http_protocol_options,
-        common_http_protocol_options,
-        http_protocol_options,
-        http2_protocol_options,
-        typed_extension_protocol_options,
-        dns_refresh_rate,
-        dns_jitter,
-        dns_failure_refresh_rate,
-        respect_dns_ttl,
-        dns_lookup_family,
-        dns_resolvers,
-        use_tcp_for_dns_lookups,
-        dns_resolution_config,
-        typed_dns_resolver_config,
-        wait_for_warm_on_init,
-        outlier_detection,
-        cleanup_interval,
-        upstream_bind_config,
-        lb_subset_config,
-        common_lb_config,
-        transport_socket,
-        metadata,
-        protocol_selection,
-        upstream_connection_options,
-        close_connections_on_host_health_failure,
-        ignore_health_on_host_removal,
-        filters,
-        load_balancing_policy,
-        lrs_server,
-        lrs_report_endpoint_metrics,
-        track_timeout_budgets,
-        upstream_config,
-        track_cluster_stats,
-        preconnect_policy,
-        connection_pool_per_downstream_connection,
-        queuing_policies,
-        cluster_discovery_type,
-        lb_config,
-    } = cluster;
-    refuse!(at; transport_socket_matcher, per_connection_buffer_high_watermark_timeout);
-    refuse!(at; health_checks, upstream_http_protocol_options, http2_protocol_options);
-    refuse!(at; outlier_detection, lb_subset_config, filters, load_balancing_policy, lrs_server);
-    refuse!(at; lrs_report_endpoint_metrics, upstream_config, preconnect_policy);
-    refuse!(at; connection_pool_per_downstream_connection, queuing_policies);
-    // No kind of cluster that is supported looks up names.
-    without_effect!(dns_refresh_rate, dns_jitter, dns_failure_refresh_rate, respect_dns_ttl);
-    without_effect!(dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups);
-    without_effect!(dns_resolution_config, typed_dns_resolver_config);
-    without_effect!(alt_stat_name, stats_matcher, metadata, track_timeout_budgets);
-    without_effect!(track_cluster_stats, per_connection_buffer_limit_bytes);
-    without_effect!(wait_for_warm_on_init, cleanup_interval);
-    without_effect!(close_connections_on_host_health_failure, ignore_health_on_host_removal);
+    decide!(at, cluster => Cluster {
+        used: transport_socket_matches, name, eds_cluster_config, connect_timeout, lb_policy,
+            load_assignment, max_requests_per_connection, circuit_breakers,
+            common_http_protocol_options, http_protocol_options, typed_extension_protocol_options,
+            upstream_bind_config, common_lb_config, transport_socket, protocol_selection,
+            upstream_connection_options, cluster_discovery_type, lb_config;
+        refused: transport_socket_matcher, per_connection_buffer_high_watermark_timeout,
+            health_checks, upstream_http_protocol_options, http2_protocol_options,
+            outlier_detection, lb_subset_config, filters, load_balancing_policy, lrs_server,
+            lrs_report_endpoint_metrics, upstream_config, preconnect_policy,
+            connection_pool_per_downstream_connection, queuing_policies;
+        // No kind of cluster that is supported looks up names.
+        without_effect: dns_refresh_rate, dns_jitter, dns_failure_refresh_rate, respect_dns_ttl,
+            dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups, dns_resolution_config,
+            typed_dns_resolver_config, alt_stat_name, stats_matcher, metadata,
+            track_timeout_budgets, track_cluster_stats, per_connection_buffer_limit_bytes,
+            wait_for_warm_on_init, cleanup_interval, close_connections_on_host_health_failure,
+            ignore_health_on_host_removal;
+    });
     let place = at.field("protocol_selection");
     // HTTP/1.1 is all that is spoken on either side, so both values mean the same.
     let _: ClusterProtocolSelection = value::enumeration(&place, *protocol_selection)?;
     let (name, id) = scope.names.id(&at.field("name"), name)?;
     let discovery = discovery(at, cluster_discovery_type.as_ref())?;
-    let common = at.field("common_lb_config");
-    common_lb(&common, common_lb_config.as_ref())?;
-    let mut http = upstream_http::options(
-        &at.field("typed_extension_protocol_options"),
-        typed_extension_protocol_options,
-    )?;
+    common_lb(&at.field("common_lb_config"), common_lb_config.as_ref())?;
+    let http = at.field("typed_extension_protocol_options");
+    let mut http = upstream_http::options(&http, typed_extension_protocol_options)?;
     let common = at.field("common_http_protocol_options");
     http.common(&common, common_http_protocol_options.as_ref())?;
     let http1 = at.field("http_protocol_options");
@@ -157,14 +105,11 @@ pub(crate) fn compile(
             limits: limits(&at.field("circuit_breakers"), circuit_breakers.as_ref())?,
             max_requests_per_connection: http
                 .max_requests_per_connection
-                .unwrap_or(value::u32_or(max_requests_per_connection, 0)),
+                .unwrap_or_else(|| value::u32_or(max_requests_per_connection, 0)),
             idle_timeout: http.idle_timeout,
             port_override: port_override(at, lb)?,
             protocol: UpstreamProtocol::Http1,
-            keepalive_s: keepalive(
-                &at.field("upstream_connection_options"),
-                upstream_connection_options.as_ref(),
-            )?,
+            keepalive_s: keepalive(at, upstream_connection_options.as_ref())?,
             name,
         },
         needs: std::mem::take(&mut scope.needs),
@@ -253,7 +198,7 @@ fn policy(
         }
         (Some(LbConfig::RoundRobinLbConfig(config)), LbPolicy::RoundRobin) => {
             let RoundRobinLbConfig { slow_start_config } = config;
-            refuse!(at.field("round_robin_lb_config"); slow_start_config);
+            at.field("round_robin_lb_config").refuse("slow_start_config", slow_start_config)?;
             Ok(policy)
         }
         // As in Envoy, the settings of a policy that is not used say nothing.
@@ -262,8 +207,10 @@ fn policy(
 }
 
 fn least_request(at: &At<'_>, config: &LeastRequestLbConfig) -> Result<u32, Fault> {
-    let LeastRequestLbConfig { choice_count, active_request_bias, slow_start_config } = config;
-    refuse!(at; active_request_bias, slow_start_config);
+    decide!(at, config => LeastRequestLbConfig {
+        used: choice_count;
+        refused: active_request_bias, slow_start_config;
+    });
     match value::u32_or(choice_count, 2) {
         choices @ 2.. => Ok(choices),
         _ => Err(at.field("choice_count").invalid("at least 2")),
@@ -273,31 +220,22 @@ fn least_request(at: &At<'_>, config: &LeastRequestLbConfig) -> Result<u32, Faul
 fn port_override(at: &At<'_>, config: Option<&LbConfig>) -> Result<Option<u16>, Fault> {
     let Some(LbConfig::OriginalDstLbConfig(config)) = config else { return Ok(None) };
     let at = at.field("original_dst_lb_config");
-    let OriginalDstLbConfig {
-        use_http_header,
-        http_header_name,
-        upstream_port_override,
-        metadata_key,
-    } = config;
-    refuse!(at; use_http_header, http_header_name, metadata_key);
+    decide!(at, config => OriginalDstLbConfig {
+        used: upstream_port_override;
+        refused: use_http_header, http_header_name, metadata_key;
+    });
     let at = at.field("upstream_port_override");
     upstream_port_override.as_ref().map(|port| value::port(&at, port.value)).transpose()
 }
 
 fn common_lb(at: &At<'_>, config: Option<&CommonLbConfig>) -> Result<(), Fault> {
     let Some(config) = config else { return Ok(()) };
-    let CommonLbConfig {
-        healthy_panic_threshold,
-        update_merge_window,
-        ignore_new_hosts_until_first_hc,
-        close_connections_on_host_set_change,
-        consistent_hashing_lb_config,
-        override_host_status,
-        locality_config_specifier,
-    } = config;
-    refuse!(at; close_connections_on_host_set_change);
-    without_effect!(update_merge_window, ignore_new_hosts_until_first_hc);
-    without_effect!(consistent_hashing_lb_config, override_host_status);
+    decide!(at, config => CommonLbConfig {
+        used: healthy_panic_threshold, locality_config_specifier;
+        refused: close_connections_on_host_set_change;
+        without_effect: update_merge_window, ignore_new_hosts_until_first_hc,
+            consistent_hashing_lb_config, override_host_status;
+    });
     if healthy_panic_threshold.as_ref().is_some_and(|given| given.value != PANIC_PERCENT) {
         return Err(at.field("healthy_panic_threshold").unsupported("only 50 % is supported"));
     }
@@ -319,7 +257,9 @@ fn transport_matches(
     at.at_most(MAX_TRANSPORT_MATCHES, list.len())?;
     let each = list.iter().enumerate().map(|(index, one)| {
         let at = at.item(index);
-        let TransportSocketMatch { name, r#match, transport_socket } = one;
+        decide!(at, one => TransportSocketMatch {
+            used: name, r#match, transport_socket;
+        });
         let place = at.field("match");
         let fields = r#match.iter().flat_map(|criteria| &criteria.fields);
         let criteria = fields.map(|(key, value)| match &value.kind {
@@ -356,19 +296,12 @@ fn transport(
 
 fn bind(at: &At<'_>, config: Option<&BindConfig>) -> Result<Option<IpAddr>, Fault> {
     let Some(config) = config else { return Ok(None) };
-    #[allow(deprecated)]
-    let BindConfig {
-        source_address,
-        freebind,
-        socket_options,
-        extra_source_addresses,
-        additional_source_addresses,
-        local_address_selector,
-        validate_network_namespaces,
-    } = config;
-    refuse!(at; socket_options, local_address_selector, validate_network_namespaces);
-    refuse!(at; extra_source_addresses, additional_source_addresses);
-    refuse_true!(at; freebind);
+    decide!(at, config => BindConfig {
+        used: source_address;
+        refused: socket_options, local_address_selector, validate_network_namespaces,
+            extra_source_addresses, additional_source_addresses;
+        refused_if_true: freebind;
+    });
     let at = at.field("source_address");
     let Some(address) = source_address else { return Ok(None) };
     let address = value::socket_address(&at, address)?;
@@ -390,23 +323,16 @@ fn limits(
     let Some(CircuitBreakers { thresholds, per_host_thresholds }) = given else {
         return Ok(limits);
     };
-    refuse!(at; per_host_thresholds);
+    at.refuse("per_host_thresholds", per_host_thresholds)?;
     let at = at.field("thresholds");
     let mut seen = HashMap::new();
     for (index, one) in thresholds.iter().enumerate() {
         let at = at.item(index);
-        let Thresholds {
-            priority,
-            max_connections,
-            max_pending_requests,
-            max_requests,
-            max_retries,
-            retry_budget,
-            track_remaining,
-            max_connection_pools,
-        } = one;
-        refuse!(at; retry_budget);
-        without_effect!(max_retries, track_remaining, max_connection_pools);
+        decide!(at, one => Thresholds {
+            used: priority, max_connections, max_pending_requests, max_requests;
+            refused: retry_budget;
+            without_effect: max_retries, track_remaining, max_connection_pools;
+        });
         let priority: RoutingPriority = value::enumeration(&at.field("priority"), *priority)?;
         // As in Envoy the first entry of a priority counts; no route has the high one.
         if seen.insert(priority as i32, ()).is_none() && priority == RoutingPriority::Default {
@@ -423,13 +349,12 @@ fn keepalive(
     options: Option<&UpstreamConnectionOptions>,
 ) -> Result<Option<u32>, Fault> {
     let Some(options) = options else { return Ok(None) };
-    let UpstreamConnectionOptions {
-        tcp_keepalive,
-        set_local_interface_name_on_upstream_connections,
-        happy_eyeballs_config,
-    } = options;
-    refuse!(at; set_local_interface_name_on_upstream_connections);
-    without_effect!(happy_eyeballs_config);
+    let at = at.field("upstream_connection_options");
+    decide!(at, options => UpstreamConnectionOptions {
+        used: tcp_keepalive;
+        refused: set_local_interface_name_on_upstream_connections;
+        without_effect: happy_eyeballs_config;
+    });
     let Some(keepalive) = tcp_keepalive else { return Ok(None) };
     Ok(Some(value::u32_or(&keepalive.keepalive_time, KEEPALIVE_S)))
 }

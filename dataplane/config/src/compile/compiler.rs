@@ -15,9 +15,7 @@ use super::endpoint::{self, Assignment};
 use super::listener::{self, ListenerOptions};
 use super::scope::{Fingerprint, Interner, Needs, Scope};
 use super::secret::{Filler, Secrets};
-use super::store::{
-    self, ClusterVersion, Entries, Entry, ListenerParts, ListenerVersion, Version,
-};
+use super::store::{self, ClusterVersion, Entries, Entry, ListenerParts, ListenerVersion, Version};
 use super::{cluster, route};
 use crate::limits::{MAX_CLUSTERS, MAX_LISTENERS, MAX_NAME, MAX_ROUTE_TABLES};
 use crate::refused::{Code, Kind, Refused};
@@ -25,8 +23,7 @@ use crate::snapshot::{Bound, ClusterId, RouteTable, Snapshot};
 use crate::update::{Change, Origin, Update};
 
 /// Makes the listening sockets of an address, one a worker.
-pub type Binder<'b> =
-    dyn FnMut(SocketAddr, &ListenerOptions) -> std::io::Result<Arc<Bound>> + 'b;
+pub type Binder<'b> = dyn FnMut(SocketAddr, &ListenerOptions) -> std::io::Result<Arc<Bound>> + 'b;
 
 /// The names of resources that have to be asked for, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,7 +132,9 @@ impl Compiler {
             generation: self.generation,
             listeners,
             clusters,
-            routes: routes.map(|(name, (_, table))| (Arc::clone(name), Arc::clone(table))).collect(),
+            routes: routes
+                .map(|(name, (_, table))| (Arc::clone(name), Arc::clone(table)))
+                .collect(),
         }
     }
 
@@ -148,11 +147,9 @@ impl Compiler {
             };
             let before = entry.live.as_ref().and_then(|live| live.built.as_ref());
             let before = before.map(|(_, cluster)| Arc::clone(&cluster.endpoints));
-            entry.promote(|next| {
-                next.compiled.needs.secrets_there() && assigned(next).is_some()
-            });
+            entry.promote(|next| next.compiled.needs.secrets_there() && assigned(next).is_some());
             let Some(live) = &mut entry.live else { continue };
-            let (print, assignment) = assigned(live).unwrap_or((0, Arc::clone(&none)));
+            let (print, assignment) = assigned(live).unwrap_or_else(|| (0, Arc::clone(&none)));
             let own = live.compiled.assignment.clone();
             let assignment = own.as_ref().unwrap_or(&assignment);
             let version = &mut self.endpoints_version;
@@ -172,6 +169,8 @@ impl Compiler {
             clusters.filter_map(|version| version.compiled.eds.clone()).collect();
         self.assignments.retain(|name, _| endpoints.contains(name));
         self.secrets.sweep();
+        let secrets = &self.secrets;
+        self.filled.retain(|(filler, name), _| secrets.has(*filler, name));
     }
 
     fn route_names(&self) -> BTreeSet<Arc<str>> {
@@ -194,8 +193,8 @@ impl Compiler {
             if self.filled.get(&key) == Some(print) && self.secrets.has(filler, &secret.name) {
                 continue;
             }
-            let filled = named(&secret.name)
-                .and_then(|()| self.secrets.fill(&At::root(), filler, secret));
+            let filled =
+                named(&secret.name).and_then(|()| self.secrets.fill(&At::root(), filler, secret));
             match filled {
                 Ok(()) => drop(self.filled.insert(key, *print)),
                 Err(fault) => refused.push(fault.of(Kind::Secret, &secret.name)),
@@ -384,9 +383,8 @@ impl Compiler {
             return None;
         }
         let others = self.listeners.iter().filter(|(other, _)| &***other != name);
-        let mut same = others.filter(|(_, entry)| {
-            entry.newest().is_some_and(|version| version.asked == address)
-        });
+        let mut same = others
+            .filter(|(_, entry)| entry.newest().is_some_and(|version| version.asked == address));
         same.next().map(|(other, _)| other)
     }
 }

@@ -11,7 +11,7 @@ use api::envoy::endpoint::{
 };
 use api::envoy::protobuf::value::Kind;
 
-use super::at::{At, Fault, refuse, without_effect};
+use super::at::{At, Fault, decide};
 use super::value;
 use crate::limits::MAX_ENDPOINTS;
 use crate::snapshot::{self, TransportMatch};
@@ -41,9 +41,9 @@ impl Assignment {
             address: host.address,
             weight: host.weight,
             healthy: host.healthy,
-            transport: matches.iter().position(|one| {
-                one.criteria.iter().all(|wanted| host.labels.contains(wanted))
-            }),
+            transport: matches
+                .iter()
+                .position(|one| one.criteria.iter().all(|wanted| host.labels.contains(wanted))),
         });
         hosts.collect()
     }
@@ -53,19 +53,18 @@ pub(crate) fn compile(
     at: &At<'_>,
     assignment: &ClusterLoadAssignment,
 ) -> Result<Assignment, Fault> {
-    let ClusterLoadAssignment { cluster_name, endpoints, named_endpoints, policy } = assignment;
-    without_effect!(cluster_name);
-    refuse!(at; named_endpoints);
+    decide!(at, assignment => ClusterLoadAssignment {
+        used: endpoints, policy;
+        refused: named_endpoints;
+        without_effect: cluster_name;
+    });
     if let Some(policy) = policy {
         let at = at.field("policy");
-        let Policy {
-            drop_overloads,
-            overprovisioning_factor,
-            endpoint_stale_after,
-            weighted_priority_health,
-        } = policy;
-        refuse!(at; drop_overloads);
-        without_effect!(overprovisioning_factor, endpoint_stale_after, weighted_priority_health);
+        decide!(at, policy => Policy {
+            refused: drop_overloads;
+            without_effect: overprovisioning_factor, endpoint_stale_after,
+                weighted_priority_health;
+        });
     }
     let at = at.field("endpoints");
     let all = endpoints.iter().map(|locality| locality.lb_endpoints.len()).sum();
@@ -93,16 +92,10 @@ fn locality(
     hosts: &mut Vec<(u32, Host)>,
     seen: &mut HashSet<SocketAddr>,
 ) -> Result<(), Fault> {
-    let LocalityLbEndpoints {
-        locality,
-        metadata,
-        lb_endpoints,
-        load_balancing_weight,
-        priority,
-        proximity,
-        lb_config,
-    } = endpoints;
-    without_effect!(locality, metadata, load_balancing_weight, proximity);
+    decide!(_, endpoints => LocalityLbEndpoints {
+        used: lb_endpoints, priority, lb_config;
+        without_effect: locality, metadata, load_balancing_weight, proximity;
+    });
     #[allow(deprecated)]
     let refused = match lb_config {
         None => None,
@@ -128,7 +121,9 @@ fn locality(
 }
 
 fn host(at: &At<'_>, endpoint: &LbEndpoint) -> Result<Host, Fault> {
-    let LbEndpoint { health_status, metadata, load_balancing_weight, host_identifier } = endpoint;
+    decide!(at, endpoint => LbEndpoint {
+        used: health_status, metadata, load_balancing_weight, host_identifier;
+    });
     let weight = value::u32_or(load_balancing_weight, 1);
     if weight == 0 {
         return Err(at.field("load_balancing_weight").invalid("at least 1"));
@@ -141,9 +136,10 @@ fn host(at: &At<'_>, endpoint: &LbEndpoint) -> Result<Host, Fault> {
         return Err(at.missing("`endpoint` has to be given"));
     };
     let at = at.field("endpoint");
-    let Endpoint { address, health_check_config, hostname, additional_addresses, observability_name } =
-        endpoint;
-    without_effect!(health_check_config, hostname, additional_addresses, observability_name);
+    decide!(_, endpoint => Endpoint {
+        used: address;
+        without_effect: health_check_config, hostname, additional_addresses, observability_name;
+    });
     Ok(Host {
         address: value::socket(&at.field("address"), address)?,
         weight,

@@ -11,7 +11,7 @@ use api::envoy::hcm::http_connection_manager::{
 };
 use api::envoy::hcm::{HttpConnectionManager, Rds, RequestIdExtension};
 
-use super::at::{At, Fault, refuse, refuse_true, without_effect};
+use super::at::{At, Fault, decide};
 use super::scope::Scope;
 use super::{action, http_filter, route, source, value};
 use crate::snapshot::{
@@ -29,80 +29,28 @@ pub(crate) fn compile(
     manager: &HttpConnectionManager,
     scope: &mut Scope<'_>,
 ) -> Result<HttpManager, Fault> {
-    #[allow(deprecated)]
-    let HttpConnectionManager {
-        codec_type,
-        stat_prefix,
-        http_filters,
-        add_user_agent,
-        tracing,
-        common_http_protocol_options,
-        http1_safe_max_connection_duration,
-        http_protocol_options,
-        http2_protocol_options,
-        http3_protocol_options,
-        server_name,
-        server_header_transformation,
-        scheme_header_transformation,
-        max_request_headers_kb,
-        stream_idle_timeout,
-        stream_flush_timeout,
-        request_timeout,
-        request_headers_timeout,
-        drain_timeout,
-        drain_timeout_jitter,
-        delayed_close_timeout,
-        access_log,
-        access_log_flush_interval,
-        flush_access_log_on_new_request,
-        access_log_options,
-        use_remote_address,
-        xff_num_trusted_hops,
-        original_ip_detection_extensions,
-        early_header_mutation_extensions,
-        internal_address_config,
-        skip_xff_append,
-        via,
-        generate_request_id,
-        preserve_external_request_id,
-        always_set_request_id_in_response,
-        forward_client_cert_details,
-        set_current_client_cert_details,
-        forward_client_cert_matcher,
-        proxy_100_continue,
-        represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
-        upgrade_configs,
-        normalize_path,
-        merge_slashes,
-        path_with_escaped_slashes_action,
-        request_id_extension,
-        local_reply_config,
-        strip_matching_host_port,
-        stream_error_on_invalid_http_message,
-        path_normalization_options,
-        strip_trailing_host_dot,
-        proxy_status_config,
-        typed_header_validation_config,
-        append_x_forwarded_port,
-        append_local_overload,
-        add_proxy_protocol_connection_state,
-        forward_proto_config,
-        route_specifier,
-        strip_port_mode,
-    } = manager;
-    refuse!(at; http3_protocol_options, scheme_header_transformation, stream_flush_timeout);
-    refuse!(at; access_log, xff_num_trusted_hops, original_ip_detection_extensions);
-    refuse!(at; early_header_mutation_extensions, internal_address_config, skip_xff_append);
-    refuse!(at; always_set_request_id_in_response, forward_client_cert_matcher);
-    refuse!(at; represent_ipv4_remote_address_as_ipv4_mapped_ipv6, local_reply_config);
-    refuse!(at; strip_matching_host_port, path_normalization_options, strip_trailing_host_dot);
-    refuse!(at; proxy_status_config, typed_header_validation_config, append_x_forwarded_port);
-    refuse!(at; forward_proto_config, strip_port_mode);
-    refuse_true!(at; add_user_agent, stream_error_on_invalid_http_message);
-    without_effect!(http1_safe_max_connection_duration, http2_protocol_options, drain_timeout);
-    without_effect!(drain_timeout_jitter, delayed_close_timeout, access_log_flush_interval);
-    without_effect!(flush_access_log_on_new_request, access_log_options, append_local_overload);
-    without_effect!(add_proxy_protocol_connection_state);
+    decide!(at, manager => HttpConnectionManager {
+        used: codec_type, stat_prefix, http_filters, tracing, common_http_protocol_options,
+            http_protocol_options, server_name, server_header_transformation,
+            max_request_headers_kb, stream_idle_timeout, request_timeout, request_headers_timeout,
+            use_remote_address, via, generate_request_id, preserve_external_request_id,
+            forward_client_cert_details, set_current_client_cert_details, proxy_100_continue,
+            upgrade_configs, normalize_path, merge_slashes, path_with_escaped_slashes_action,
+            request_id_extension, route_specifier;
+        refused: http3_protocol_options, scheme_header_transformation, stream_flush_timeout,
+            access_log, xff_num_trusted_hops, original_ip_detection_extensions,
+            early_header_mutation_extensions, internal_address_config, skip_xff_append,
+            always_set_request_id_in_response, forward_client_cert_matcher,
+            represent_ipv4_remote_address_as_ipv4_mapped_ipv6, local_reply_config,
+            strip_matching_host_port, path_normalization_options, strip_trailing_host_dot,
+            proxy_status_config, typed_header_validation_config, append_x_forwarded_port,
+            forward_proto_config, strip_port_mode;
+        refused_if_true: add_user_agent, stream_error_on_invalid_http_message;
+        without_effect: http1_safe_max_connection_duration, http2_protocol_options,
+            drain_timeout, drain_timeout_jitter, delayed_close_timeout, access_log_flush_interval,
+            flush_access_log_on_new_request, access_log_options, append_local_overload,
+            add_proxy_protocol_connection_state;
+    });
     codec(&at.field("codec_type"), *codec_type)?;
     self::tracing(&at.field("tracing"), tracing.as_ref())?;
     request_id(&at.field("request_id_extension"), request_id_extension.as_ref())?;
@@ -159,23 +107,12 @@ fn codec(at: &At<'_>, number: i32) -> Result<(), Fault> {
 /// Sampling without a provider sends nothing, so only the provider is a matter.
 fn tracing(at: &At<'_>, tracing: Option<&Tracing>) -> Result<(), Fault> {
     let Some(tracing) = tracing else { return Ok(()) };
-    let Tracing {
-        client_sampling,
-        random_sampling,
-        overall_sampling,
-        verbose,
-        max_path_tag_length,
-        custom_tags,
-        provider,
-        spawn_upstream_span,
-        operation,
-        upstream_operation,
-        no_context_propagation,
-    } = tracing;
-    refuse!(at; provider);
-    without_effect!(client_sampling, random_sampling, overall_sampling, verbose);
-    without_effect!(max_path_tag_length, custom_tags, spawn_upstream_span, operation);
-    without_effect!(upstream_operation, no_context_propagation);
+    decide!(at, tracing => Tracing {
+        refused: provider;
+        without_effect: client_sampling, random_sampling, overall_sampling, verbose,
+            max_path_tag_length, custom_tags, spawn_upstream_span, operation, upstream_operation,
+            no_context_propagation;
+    });
     Ok(())
 }
 
@@ -229,8 +166,10 @@ fn upgrades(at: &At<'_>, configs: &[UpgradeConfig]) -> Result<Vec<Box<str>>, Fau
     let mut names = Vec::new();
     for (index, config) in configs.iter().enumerate() {
         let at = at.item(index);
-        let UpgradeConfig { upgrade_type, filters, enabled } = config;
-        refuse!(at; filters);
+        decide!(at, config => UpgradeConfig {
+            used: upgrade_type, enabled;
+            refused: filters;
+        });
         let name = action::upgrade_name(&at.field("upgrade_type"), upgrade_type)?;
         if value::bool_or(enabled, true) {
             names.push(name);
@@ -253,8 +192,10 @@ fn client_cert(
     };
     let Some(current) = current else { return Ok(ClientCert { forward, ..Default::default() }) };
     let at = at.field("set_current_client_cert_details");
-    let SetCurrentClientCertDetails { subject, cert, chain, dns, uri, issuer, format } = current;
-    refuse!(at; cert, chain, issuer, format);
+    decide!(at, current => SetCurrentClientCertDetails {
+        used: subject, dns, uri;
+        refused: cert, chain, issuer, format;
+    });
     Ok(ClientCert { forward, subject: value::bool_or(subject, false), uri: *uri, dns: *dns })
 }
 
@@ -284,25 +225,14 @@ fn http1(at: &At<'_>, options: Option<&Http1ProtocolOptions>) -> Result<Http1, F
     let Some(options) = options else {
         return Ok(Http1 { accept_http_10: false, allow_absolute_url: true });
     };
-    #[allow(deprecated)]
-    let Http1ProtocolOptions {
-        allow_absolute_url,
-        accept_http_10,
-        default_host_for_http_10,
-        header_key_format,
-        enable_trailers,
-        allow_chunked_length,
-        override_stream_error_on_invalid_http_message,
-        send_fully_qualified_url,
-        use_balsa_parser,
-        allow_custom_methods,
-        ignore_http_11_upgrade,
-    } = options;
-    refuse!(at; default_host_for_http_10, header_key_format, enable_trailers);
-    refuse!(at; allow_chunked_length, send_fully_qualified_url, allow_custom_methods);
-    refuse!(at; ignore_http_11_upgrade);
-    refuse_true!(at; override_stream_error_on_invalid_http_message);
-    without_effect!(use_balsa_parser);
+    decide!(at, options => Http1ProtocolOptions {
+        used: allow_absolute_url, accept_http_10;
+        refused: default_host_for_http_10, header_key_format, enable_trailers,
+            allow_chunked_length, send_fully_qualified_url, allow_custom_methods,
+            ignore_http_11_upgrade;
+        refused_if_true: override_stream_error_on_invalid_http_message;
+        without_effect: use_balsa_parser;
+    });
     Ok(Http1 {
         accept_http_10: *accept_http_10,
         allow_absolute_url: value::bool_or(allow_absolute_url, true),
@@ -321,19 +251,12 @@ fn common_options(
     let Some(options) = options else {
         return Ok(CommonOptions { max_fields: FIELDS, idle_timeout: Some(IDLE) });
     };
-    let HttpProtocolOptions {
-        idle_timeout,
-        max_connection_duration,
-        max_connection_duration_jitter,
-        max_headers_count,
-        max_response_headers_kb,
-        max_stream_duration,
-        headers_with_underscores_action,
-        max_requests_per_connection,
-    } = options;
-    refuse!(at; max_connection_duration, max_response_headers_kb, max_stream_duration);
-    refuse!(at; max_requests_per_connection);
-    without_effect!(max_connection_duration_jitter);
+    decide!(at, options => HttpProtocolOptions {
+        used: idle_timeout, max_headers_count, headers_with_underscores_action;
+        refused: max_connection_duration, max_response_headers_kb, max_stream_duration,
+            max_requests_per_connection;
+        without_effect: max_connection_duration_jitter;
+    });
     let place = at.field("headers_with_underscores_action");
     match value::enumeration(&place, *headers_with_underscores_action)? {
         HeadersWithUnderscoresAction::Allow => {}

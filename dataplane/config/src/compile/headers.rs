@@ -3,7 +3,7 @@
 use api::envoy::core::HeaderValueOption;
 use api::envoy::core::header_value_option::HeaderAppendAction;
 
-use super::at::{At, Fault};
+use super::at::{At, Fault, decide};
 use super::{matcher, value};
 use crate::snapshot::{HeaderChange, HeaderChanges};
 
@@ -44,9 +44,10 @@ fn list(
     Ok(changes)
 }
 
-#[allow(deprecated)]
 fn addition(at: &At<'_>, option: &HeaderValueOption) -> Result<Option<HeaderChange>, Fault> {
-    let HeaderValueOption { header, append, append_action, keep_empty_value } = option;
+    decide!(at, option => HeaderValueOption {
+        used: header, append, append_action, keep_empty_value;
+    });
     let Some(header) = header else { return Err(at.missing("`header` has to be given")) };
     let action = value::enumeration(&at.field("append_action"), *append_action)?;
     let action = match append {

@@ -9,7 +9,7 @@ use api::envoy::router::Router;
 use api::typed_struct::{UdpaTypedStruct, XdsTypedStruct};
 use prost::Name;
 
-use super::at::{At, Fault, refuse, refuse_true, typed, without_effect};
+use super::at::{At, Fault, decide, typed};
 use super::rbac;
 use crate::limits::MAX_FILTERS;
 use crate::snapshot;
@@ -47,8 +47,10 @@ pub(crate) fn compile(at: &At<'_>, list: &[HttpFilter]) -> Result<Filters, Fault
 }
 
 fn one(at: &At<'_>, filter: &HttpFilter) -> Result<Compiled, Fault> {
-    let HttpFilter { name, is_optional, disabled, config_type } = filter;
-    refuse!(at; disabled);
+    decide!(at, filter => HttpFilter {
+        used: name, is_optional, config_type;
+        refused: disabled;
+    });
     let any = match config_type {
         Some(ConfigType::TypedConfig(any)) => any,
         Some(ConfigType::ConfigDiscovery(_)) => {
@@ -73,24 +75,14 @@ fn one(at: &At<'_>, filter: &HttpFilter) -> Result<Compiled, Fault> {
 }
 
 fn router(at: &At<'_>, router: &Router) -> Result<Compiled, Fault> {
-    #[allow(deprecated)]
-    let Router {
-        dynamic_stats,
-        start_child_span,
-        upstream_log,
-        upstream_log_options,
-        suppress_envoy_headers,
-        strict_check_headers,
-        respect_expected_rq_timeout,
-        suppress_grpc_request_failure_code_stats,
-        upstream_http_filters,
-        reject_connect_request_early_data,
-    } = router;
-    refuse!(at; upstream_log, strict_check_headers, respect_expected_rq_timeout);
-    refuse!(at; upstream_http_filters);
-    refuse_true!(at; reject_connect_request_early_data);
-    without_effect!(dynamic_stats, start_child_span, upstream_log_options);
-    without_effect!(suppress_grpc_request_failure_code_stats);
+    decide!(at, router => Router {
+        used: suppress_envoy_headers;
+        refused: upstream_log, strict_check_headers, respect_expected_rq_timeout,
+            upstream_http_filters;
+        refused_if_true: reject_connect_request_early_data;
+        without_effect: dynamic_stats, start_child_span, upstream_log_options,
+            suppress_grpc_request_failure_code_stats;
+    });
     Ok(Compiled::Router { suppress_envoy_headers: *suppress_envoy_headers })
 }
 

@@ -10,7 +10,7 @@ use api::envoy::tls_inspector::TlsInspector;
 use api::envoy::types::Int32Range;
 use prost::Name;
 
-use super::at::{At, Fault, refuse, refuse_true, typed, without_effect};
+use super::at::{At, Fault, decide, typed};
 use super::http_filter::type_name;
 use crate::limits::MAX_FILTERS;
 use crate::snapshot::PortRule;
@@ -35,7 +35,9 @@ pub(crate) fn compile(at: &At<'_>, list: &[ListenerFilter]) -> Result<Filters, F
 }
 
 fn one(at: &At<'_>, filter: &ListenerFilter, filters: &mut Filters) -> Result<(), Fault> {
-    let ListenerFilter { name, filter_disabled, config_type } = filter;
+    decide!(at, filter => ListenerFilter {
+        used: name, filter_disabled, config_type;
+    });
     let any = match config_type {
         Some(ConfigType::TypedConfig(any)) => any,
         Some(ConfigType::ConfigDiscovery(_)) => {
@@ -46,7 +48,7 @@ fn one(at: &At<'_>, filter: &ListenerFilter, filters: &mut Filters) -> Result<()
     let place = at.field("typed_config");
     let kind = type_name(any);
     if kind == OriginalDst::full_name() {
-        refuse!(at; filter_disabled);
+        at.refuse("filter_disabled", filter_disabled)?;
         filters.original_dst = true;
         return Ok(());
     }
@@ -64,16 +66,11 @@ fn one(at: &At<'_>, filter: &ListenerFilter, filters: &mut Filters) -> Result<()
 }
 
 fn tls_inspector(at: &At<'_>, inspector: &TlsInspector) -> Result<(), Fault> {
-    let TlsInspector {
-        enable_ja3_fingerprinting,
-        enable_ja4_fingerprinting,
-        initial_read_buffer_size,
-        close_connection_on_client_hello_parsing_errors,
-        max_client_hello_size,
-    } = inspector;
-    refuse_true!(at; enable_ja3_fingerprinting, enable_ja4_fingerprinting);
-    refuse!(at; close_connection_on_client_hello_parsing_errors, max_client_hello_size);
-    without_effect!(initial_read_buffer_size);
+    decide!(at, inspector => TlsInspector {
+        refused: close_connection_on_client_hello_parsing_errors, max_client_hello_size;
+        refused_if_true: enable_ja3_fingerprinting, enable_ja4_fingerprinting;
+        without_effect: initial_read_buffer_size;
+    });
     Ok(())
 }
 

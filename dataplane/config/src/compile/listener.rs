@@ -9,7 +9,7 @@ use api::envoy::listener::listener::{ConnectionBalanceConfig, DeprecatedV1};
 use api::envoy::listener::{FilterChain, Listener};
 use prost::Message;
 
-use super::at::{At, Fault, refuse, without_effect};
+use super::at::{At, Fault, decide};
 use super::scope::{Fingerprint, KnownChain, Needs, Scope, fingerprint};
 use super::{chain, inspect, value};
 use crate::limits::MAX_CHAINS;
@@ -47,60 +47,26 @@ pub(crate) fn compile(
     listener: &Listener,
     scope: &mut Scope<'_>,
 ) -> Result<Compiled, Fault> {
-    #[allow(deprecated)]
-    let Listener {
-        // The caller's.
-        name: _,
-        address,
-        additional_addresses,
-        stat_prefix,
-        stats_matcher,
-        filter_chains,
-        fcds_config,
-        filter_chain_matcher,
-        use_original_dst,
-        default_filter_chain,
-        per_connection_buffer_limit_bytes,
-        per_connection_buffer_high_watermark_timeout,
-        metadata,
-        deprecated_v1,
-        drain_type,
-        listener_filters,
-        listener_filters_timeout,
-        continue_on_listener_filters_timeout,
-        transparent,
-        freebind,
-        socket_options,
-        tcp_fast_open_queue_length,
-        traffic_direction,
-        udp_listener_config,
-        api_listener,
-        connection_balance_config,
-        reuse_port,
-        enable_reuse_port,
-        access_log,
-        tcp_backlog_size,
-        max_connections_to_accept_per_socket_event,
-        bind_to_port,
-        enable_mptcp,
-        ignore_global_conn_limit,
-        bypass_overload_manager,
-        tcp_keepalive,
-        listener_specifier,
-    } = listener;
-    refuse!(at; additional_addresses, fcds_config, filter_chain_matcher, socket_options);
-    refuse!(at; per_connection_buffer_high_watermark_timeout, tcp_fast_open_queue_length);
-    refuse!(at; udp_listener_config, api_listener, access_log, enable_mptcp, tcp_keepalive);
-    refuse!(at; listener_specifier);
-    without_effect!(stat_prefix, stats_matcher, metadata, drain_type, traffic_direction);
-    without_effect!(reuse_port, enable_reuse_port, max_connections_to_accept_per_socket_event);
-    without_effect!(ignore_global_conn_limit, bypass_overload_manager);
+    decide!(at, listener => Listener {
+        used: address, filter_chains, use_original_dst, default_filter_chain,
+            per_connection_buffer_limit_bytes, deprecated_v1, listener_filters,
+            listener_filters_timeout, continue_on_listener_filters_timeout, transparent, freebind,
+            connection_balance_config, tcp_backlog_size, bind_to_port;
+        used_elsewhere: name;
+        refused: additional_addresses, fcds_config, filter_chain_matcher, socket_options,
+            per_connection_buffer_high_watermark_timeout, tcp_fast_open_queue_length,
+            udp_listener_config, api_listener, access_log, enable_mptcp, tcp_keepalive,
+            listener_specifier;
+        without_effect: stat_prefix, stats_matcher, metadata, drain_type, traffic_direction,
+            reuse_port, enable_reuse_port, max_connections_to_accept_per_socket_event,
+            ignore_global_conn_limit, bypass_overload_manager;
+    });
     balance(&at.field("connection_balance_config"), connection_balance_config.as_ref())?;
     let filters = inspect::compile(&at.field("listener_filters"), listener_filters)?;
     let mut compiled = chains(at, filter_chains, default_filter_chain.as_ref(), scope)?;
-    let old = deprecated_v1.as_ref().is_none_or(|DeprecatedV1 { bind_to_port }| {
-        value::bool_or(bind_to_port, true)
-    });
+    let old = deprecated_v1
+        .as_ref()
+        .is_none_or(|DeprecatedV1 { bind_to_port }| value::bool_or(bind_to_port, true));
     let backlog = value::u32_or(tcp_backlog_size, BACKLOG);
     let options = ListenerOptions {
         transparent: value::bool_or(transparent, false),

@@ -7,13 +7,15 @@ use api::envoy::route::{
 use api::envoy::types::Int64Range;
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::at::{At, Fault};
+use super::at::{At, Fault, decide};
 use crate::limits::MAX_REGEX;
 use crate::snapshot::{HeaderMatch, QueryMatch, StringKind, StringMatch, ValueMatch};
 
 /// A `StringMatcher`.
 pub(crate) fn string(at: &At<'_>, matcher: &StringMatcher) -> Result<StringMatch, Fault> {
-    let StringMatcher { ignore_case, match_pattern } = matcher;
+    decide!(at, matcher => StringMatcher {
+        used: ignore_case, match_pattern;
+    });
     use string_matcher::MatchPattern;
     let needs = |name: &str, text: &String| match text.is_empty() {
         true => Err(at.field(name).invalid("it may not be empty")),
@@ -38,8 +40,11 @@ pub(crate) fn string(at: &At<'_>, matcher: &StringMatcher) -> Result<StringMatch
 
 /// A regular expression that has to match as a whole, in linear time as RE2 does.
 pub(crate) fn regex(at: &At<'_>, matcher: &RegexMatcher) -> Result<Regex, Fault> {
-    // RE2 is the only engine there is, so naming it changes nothing.
-    let RegexMatcher { regex, engine_type: _ } = matcher;
+    decide!(at, matcher => RegexMatcher {
+        used: regex;
+        // RE2 is the only engine there is, so naming it changes nothing.
+        without_effect: engine_type;
+    });
     let at = at.field("regex");
     if regex.is_empty() {
         return Err(at.missing("it may not be empty"));
@@ -56,8 +61,9 @@ pub(crate) fn regex(at: &At<'_>, matcher: &RegexMatcher) -> Result<Regex, Fault>
 
 /// A `HeaderMatcher`, its deprecated forms included.
 pub(crate) fn header(at: &At<'_>, matcher: &HeaderMatcher) -> Result<HeaderMatch, Fault> {
-    let HeaderMatcher { name, invert_match, treat_missing_header_as_empty, header_match_specifier } =
-        matcher;
+    decide!(at, matcher => HeaderMatcher {
+        used: name, invert_match, treat_missing_header_as_empty, header_match_specifier;
+    });
     Ok(HeaderMatch {
         name: header_name(&at.field("name"), name)?,
         value: header_value(at, header_match_specifier)?,
@@ -102,7 +108,9 @@ fn header_value(
 
 /// A `QueryParameterMatcher`. One that only says that the parameter is *not* there is refused.
 pub(crate) fn query(at: &At<'_>, matcher: &QueryParameterMatcher) -> Result<QueryMatch, Fault> {
-    let QueryParameterMatcher { name, query_parameter_match_specifier } = matcher;
+    decide!(at, matcher => QueryParameterMatcher {
+        used: name, query_parameter_match_specifier;
+    });
     use query_parameter_matcher::QueryParameterMatchSpecifier as Specifier;
     if name.is_empty() {
         return Err(at.field("name").missing("it may not be empty"));
@@ -112,9 +120,7 @@ pub(crate) fn query(at: &At<'_>, matcher: &QueryParameterMatcher) -> Result<Quer
         Some(Specifier::PresentMatch(false)) => {
             return Err(at.field("present_match").unsupported("only `true` is supported"));
         }
-        Some(Specifier::StringMatch(matcher)) => {
-            Some(string(&at.field("string_match"), matcher)?)
-        }
+        Some(Specifier::StringMatch(matcher)) => Some(string(&at.field("string_match"), matcher)?),
     };
     Ok(QueryMatch { name: name.as_bytes().into(), value })
 }

@@ -28,7 +28,7 @@ pub(crate) mod tls;
 mod upstream_http;
 pub(crate) mod value;
 
-pub(crate) use at::{At, Fault, refuse, typed, without_effect};
+pub(crate) use at::{At, Fault, decide, typed};
 pub(crate) use chain::typed_config;
 pub use compiler::{Binder, Compiler, Needed};
 pub(crate) use http_filter::type_name;

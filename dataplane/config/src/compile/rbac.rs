@@ -6,58 +6,47 @@ use api::envoy::rbac::{Permission, Policy, Principal, Rbac, permission, principa
 use api::envoy::types::Int32Range;
 use api::envoy::{http_rbac, network_rbac};
 
-use super::at::{At, Fault, refuse, without_effect};
+use super::at::{At, Fault, decide};
 use super::{matcher, value};
 use crate::limits::{MAX_POLICIES, MAX_RULES};
 use crate::snapshot::{self, Action, HttpRbac, NetworkRbac, Rules};
 
 /// The HTTP filter.
-pub(crate) fn http(
-    at: &At<'_>,
-    name: &str,
-    filter: &http_rbac::Rbac,
-) -> Result<HttpRbac, Fault> {
-    let http_rbac::Rbac {
-        rules,
-        rules_stat_prefix,
-        matcher,
-        shadow_rules,
-        shadow_matcher,
-        shadow_rules_stat_prefix,
-        track_per_rule_stats,
-    } = filter;
-    refuse!(at; matcher);
-    without_effect!(rules_stat_prefix, shadow_rules, shadow_matcher);
-    without_effect!(shadow_rules_stat_prefix, track_per_rule_stats);
+pub(crate) fn http(at: &At<'_>, name: &str, filter: &http_rbac::Rbac) -> Result<HttpRbac, Fault> {
+    decide!(at, filter => http_rbac::Rbac {
+        used: rules;
+        refused: matcher;
+        without_effect: rules_stat_prefix, shadow_rules, shadow_matcher,
+            shadow_rules_stat_prefix, track_per_rule_stats;
+    });
     let rules = rules.as_ref().map(|rules| compile(&at.field("rules"), rules)).transpose()?;
     Ok(HttpRbac { name: name.into(), rules })
 }
 
 /// The network filter.
 pub(crate) fn network(at: &At<'_>, filter: &network_rbac::Rbac) -> Result<NetworkRbac, Fault> {
-    let network_rbac::Rbac {
-        rules,
-        matcher,
-        shadow_rules,
-        shadow_matcher,
-        shadow_rules_stat_prefix,
-        stat_prefix,
-        enforcement_type,
-        delay_deny,
-    } = filter;
-    refuse!(at; matcher, delay_deny);
-    // Nothing that a rule here can ask about changes while a connection lives, so judging it once
-    // and judging it again and again come to the same.
-    without_effect!(shadow_rules, shadow_matcher, shadow_rules_stat_prefix, enforcement_type);
+    decide!(at, filter => network_rbac::Rbac {
+        used: rules, stat_prefix;
+        refused: matcher, delay_deny;
+        // Nothing that a rule can ask about changes while a connection lives, so judging it once
+        // and judging it again and again come to the same.
+        without_effect: shadow_rules, shadow_matcher, shadow_rules_stat_prefix,
+            enforcement_type;
+    });
     let rules = rules.as_ref().map(|rules| compile(&at.field("rules"), rules)).transpose()?;
     Ok(NetworkRbac { stat_prefix: stat_prefix.as_str().into(), rules })
 }
 
 fn compile(at: &At<'_>, rules: &Rbac) -> Result<Rules, Fault> {
-    let Rbac { action, policies, audit_logging_options } = rules;
+    decide!(at, rules => Rbac {
+        used: action, policies, audit_logging_options;
+    });
     if let Some(audit) = audit_logging_options {
-        let rbac::AuditLoggingOptions { audit_condition: _, logger_configs } = audit;
-        refuse!(at.field("audit_logging_options"); logger_configs);
+        let at = at.field("audit_logging_options");
+        decide!(at, audit => rbac::AuditLoggingOptions {
+            refused: logger_configs;
+            without_effect: audit_condition;
+        });
     }
     let action = match value::enumeration(&at.field("action"), *action)? {
         rbac::Action::Allow => Action::Allow,
@@ -82,8 +71,10 @@ fn compile_policy(
     policy: &Policy,
     budget: &mut usize,
 ) -> Result<snapshot::Policy, Fault> {
-    let Policy { permissions, principals, condition, checked_condition, cel_config } = policy;
-    refuse!(at; condition, checked_condition, cel_config);
+    decide!(at, policy => Policy {
+        used: permissions, principals;
+        refused: condition, checked_condition, cel_config;
+    });
     if permissions.is_empty() || principals.is_empty() {
         return Err(at.missing("a policy needs at least one permission and one principal"));
     }
@@ -131,7 +122,9 @@ fn compile_permission(
         Rule::DestinationPort(port) => {
             To::DestinationPort(value::port(&at.field("destination_port"), *port)?)
         }
-        Rule::DestinationPortRange(range) => port_range(&at.field("destination_port_range"), range)?,
+        Rule::DestinationPortRange(range) => {
+            port_range(&at.field("destination_port_range"), range)?
+        }
         Rule::NotRule(rule) => {
             To::Not(Box::new(compile_permission(&at.field("not_rule"), rule, budget)?))
         }

@@ -2,32 +2,20 @@
 
 use api::envoy::route::{RetryPolicy, retry_policy};
 
-use super::at::{At, Fault, refuse, without_effect};
+use super::at::{At, Fault, decide};
 use super::value;
 use crate::snapshot::Retry;
 
 /// A retry policy; `None` if it asks for nothing.
 pub(crate) fn compile(at: &At<'_>, policy: &RetryPolicy) -> Result<Option<Retry>, Fault> {
-    let RetryPolicy {
-        retry_on,
-        num_retries,
-        per_try_timeout,
-        per_try_idle_timeout,
-        retry_priority,
-        retry_host_predicate,
-        retry_options_predicates,
-        host_selection_retry_max_attempts,
-        retriable_status_codes,
-        retry_back_off,
-        rate_limited_retry_back_off,
-        retriable_headers,
-        retriable_request_headers,
-        refresh_cluster_on_retry,
-    } = policy;
-    refuse!(at; per_try_idle_timeout, retry_priority, retry_options_predicates);
-    refuse!(at; rate_limited_retry_back_off, retriable_headers, retriable_request_headers);
-    refuse!(at; refresh_cluster_on_retry);
-    without_effect!(host_selection_retry_max_attempts, retry_back_off);
+    decide!(at, policy => RetryPolicy {
+        used: retry_on, num_retries, per_try_timeout, retry_host_predicate,
+            retriable_status_codes;
+        refused: per_try_idle_timeout, retry_priority, retry_options_predicates,
+            rate_limited_retry_back_off, retriable_headers, retriable_request_headers,
+            refresh_cluster_on_retry;
+        without_effect: host_selection_retry_max_attempts, retry_back_off;
+    });
     let place = at.field("retry_host_predicate");
     for (index, predicate) in retry_host_predicate.iter().enumerate() {
         other_host(&place.item(index), predicate)?;
@@ -80,7 +68,11 @@ fn add(at: &At<'_>, condition: &str, retry: &mut Retry) -> Result<(), Fault> {
         }
         "retriable-4xx" => retry.on_status.push((409, 409)),
         // Conditions of gRPC and HTTP/3, which HTTP/1.1 upstreams never meet.
-        "cancelled" | "deadline-exceeded" | "internal" | "resource-exhausted" | "unavailable"
+        "cancelled"
+        | "deadline-exceeded"
+        | "internal"
+        | "resource-exhausted"
+        | "unavailable"
         | "http3-post-connect-failure" => {}
         other => return Err(at.unsupported(format!("the condition `{other}` is not supported"))),
     }
@@ -89,8 +81,10 @@ fn add(at: &At<'_>, condition: &str, retry: &mut Retry) -> Result<(), Fault> {
 
 /// `previous_hosts` is a preference among hosts; the balancer's next choice is good enough for now.
 fn other_host(at: &At<'_>, predicate: &retry_policy::RetryHostPredicate) -> Result<(), Fault> {
-    let retry_policy::RetryHostPredicate { name, config_type } = predicate;
-    without_effect!(config_type);
+    decide!(_, predicate => retry_policy::RetryHostPredicate {
+        used: name;
+        without_effect: config_type;
+    });
     match name.as_str() {
         "envoy.retry_host_predicates.previous_hosts" => Ok(()),
         other => Err(at.unsupported(format!("the predicate `{other}` is not supported"))),

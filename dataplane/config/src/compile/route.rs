@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::envoy::route::{RouteConfiguration, VirtualHost};
 
 use super::action::{self, Defaults};
-use super::at::{At, Fault, refuse, without_effect};
+use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
 use super::value;
@@ -21,31 +21,15 @@ pub(crate) fn compile(
     inline: bool,
     scope: &mut Scope<'_>,
 ) -> Result<RouteTable, Fault> {
-    let RouteConfiguration {
-        name,
-        virtual_hosts,
-        vhds,
-        internal_only_headers,
-        response_headers_to_add,
-        response_headers_to_remove,
-        request_headers_to_add,
-        request_headers_to_remove,
-        most_specific_header_mutations_wins,
-        validate_clusters,
-        max_direct_response_body_size_bytes,
-        cluster_specifier_plugins,
-        request_mirror_policies,
-        ignore_port_in_host_matching,
-        vhost_header,
-        ignore_path_parameters_in_path_matching,
-        typed_per_filter_config,
-        metadata,
-        route_specifiers,
-    } = config;
-    refuse!(at; vhds, internal_only_headers, cluster_specifier_plugins, request_mirror_policies);
-    refuse!(at; vhost_header, ignore_path_parameters_in_path_matching, typed_per_filter_config);
-    refuse!(at; route_specifiers);
-    without_effect!(metadata);
+    decide!(at, config => RouteConfiguration {
+        used: name, virtual_hosts, response_headers_to_add, response_headers_to_remove,
+            request_headers_to_add, request_headers_to_remove, most_specific_header_mutations_wins,
+            validate_clusters, max_direct_response_body_size_bytes, ignore_port_in_host_matching;
+        refused: vhds, internal_only_headers, cluster_specifier_plugins,
+            request_mirror_policies, vhost_header, ignore_path_parameters_in_path_matching,
+            typed_per_filter_config, route_specifiers;
+        without_effect: metadata;
+    });
     let defaults = Defaults {
         max_body: value::u32_or(max_direct_response_body_size_bytes, MAX_DIRECT_BODY),
         must_exist: value::bool_or(validate_clusters, inline),
@@ -84,39 +68,17 @@ fn virtual_host(
     defaults: &Defaults,
     scope: &mut Scope<'_>,
 ) -> Result<snapshot::VirtualHost, Fault> {
-    #[allow(deprecated)]
-    let VirtualHost {
-        name,
-        // The caller's.
-        domains: _,
-        routes,
-        matcher,
-        require_tls,
-        virtual_clusters,
-        rate_limits,
-        request_headers_to_add,
-        request_headers_to_remove,
-        response_headers_to_add,
-        response_headers_to_remove,
-        cors,
-        typed_per_filter_config,
-        include_request_attempt_count,
-        include_attempt_count_in_response,
-        retry_policy,
-        retry_policy_typed_config,
-        hedge_policy,
-        include_is_timeout_retry_header,
-        per_request_buffer_limit_bytes,
-        request_body_buffer_limit,
-        request_mirror_policies,
-        metadata,
-        route_specifiers,
-    } = host;
-    refuse!(at; matcher, require_tls, rate_limits, cors, typed_per_filter_config);
-    refuse!(at; include_attempt_count_in_response, retry_policy_typed_config, hedge_policy);
-    refuse!(at; include_is_timeout_retry_header, request_mirror_policies, route_specifiers);
-    without_effect!(virtual_clusters, metadata);
-    without_effect!(per_request_buffer_limit_bytes, request_body_buffer_limit);
+    decide!(at, host => VirtualHost {
+        used: name, routes, request_headers_to_add, request_headers_to_remove,
+            response_headers_to_add, response_headers_to_remove, include_request_attempt_count,
+            retry_policy;
+        used_elsewhere: domains;
+        refused: matcher, require_tls, rate_limits, cors, typed_per_filter_config,
+            include_attempt_count_in_response, retry_policy_typed_config, hedge_policy,
+            include_is_timeout_retry_header, request_mirror_policies, route_specifiers;
+        without_effect: virtual_clusters, metadata, per_request_buffer_limit_bytes,
+            request_body_buffer_limit;
+    });
     let lists = Lists {
         request_add: request_headers_to_add,
         request_remove: request_headers_to_remove,

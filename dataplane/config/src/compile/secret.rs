@@ -9,7 +9,7 @@ use api::envoy::tls::{
 };
 use tls::{Identity, Slot, Trust};
 
-use super::at::{At, Fault, refuse, refuse_true, without_effect};
+use super::at::{At, Fault, decide};
 use super::source::{self, Source};
 use super::value;
 use crate::limits::MAX_SECRETS;
@@ -91,7 +91,9 @@ impl Secrets {
         filler: Filler,
         message: &Secret,
     ) -> Result<(), Fault> {
-        let Secret { name, r#type } = message;
+        decide!(at, message => Secret {
+            used: name, r#type;
+        });
         at.at_most(MAX_SECRETS, self.identities.len() + self.trusts.len())?;
         match r#type {
             Some(secret::Type::TlsCertificate(certificate)) => {
@@ -179,19 +181,11 @@ fn filler(at: &At<'_>, config: &SdsSecretConfig) -> Result<Filler, Fault> {
 
 /// A certificate with its key.
 pub(crate) fn identity(at: &At<'_>, message: &TlsCertificate) -> Result<Identity, Fault> {
-    let TlsCertificate {
-        certificate_chain,
-        private_key,
-        pkcs12,
-        watched_directory,
-        private_key_provider,
-        password,
-        ocsp_staple,
-        signed_certificate_timestamp,
-        tls_params,
-    } = message;
-    refuse!(at; pkcs12, watched_directory, private_key_provider, password, ocsp_staple);
-    refuse!(at; signed_certificate_timestamp, tls_params);
+    decide!(at, message => TlsCertificate {
+        used: certificate_chain, private_key;
+        refused: pkcs12, watched_directory, private_key_provider, password, ocsp_staple,
+            signed_certificate_timestamp, tls_params;
+    });
     let chain = content(&at.field("certificate_chain"), certificate_chain)?;
     let key = content(&at.field("private_key"), private_key)?;
     Identity::from_pem(&chain, &key).map_err(|error| at.fault(Code::Secret, error.detail))
@@ -202,32 +196,16 @@ pub(crate) fn trust(
     at: &At<'_>,
     message: &CertificateValidationContext,
 ) -> Result<Option<Trust>, Fault> {
-    #[allow(deprecated)]
-    let CertificateValidationContext {
-        trusted_ca,
-        ca_certificate_provider_instance,
-        system_root_certs,
-        watched_directory,
-        verify_certificate_spki,
-        verify_certificate_hash,
-        // These two are the caller's.
-        match_typed_subject_alt_names: _,
-        match_subject_alt_names: _,
-        require_signed_certificate_timestamp,
-        crl,
-        allow_expired_certificate,
-        trust_chain_verification,
-        custom_validator_config,
-        only_verify_leaf_cert_crl,
-        max_verify_depth,
-        suppress_client_ca_list,
-    } = message;
-    refuse!(at; ca_certificate_provider_instance, system_root_certs, watched_directory);
-    refuse!(at; verify_certificate_spki, verify_certificate_hash, crl, max_verify_depth);
-    refuse!(at; allow_expired_certificate, trust_chain_verification, custom_validator_config);
-    refuse!(at; only_verify_leaf_cert_crl);
-    refuse_true!(at; require_signed_certificate_timestamp);
-    without_effect!(suppress_client_ca_list);
+    decide!(at, message => CertificateValidationContext {
+        used: trusted_ca;
+        used_elsewhere: match_typed_subject_alt_names, match_subject_alt_names;
+        refused: ca_certificate_provider_instance, system_root_certs, watched_directory,
+            verify_certificate_spki, verify_certificate_hash, crl, max_verify_depth,
+            allow_expired_certificate, trust_chain_verification, custom_validator_config,
+            only_verify_leaf_cert_crl;
+        refused_if_true: require_signed_certificate_timestamp;
+        without_effect: suppress_client_ca_list;
+    });
     let at = at.field("trusted_ca");
     let Some(source) = trusted_ca else { return Ok(None) };
     let bundle = value::data(&at, source)?;

@@ -5,7 +5,7 @@ use api::envoy::core::{
     grpc_service,
 };
 
-use super::at::{At, Fault, refuse, without_effect};
+use super::at::{At, Fault, decide};
 use super::value;
 
 /// The sources that are understood.
@@ -19,14 +19,11 @@ pub(crate) enum Source {
 
 /// Reads a source. Resources are waited for however long it takes (`initial_fetch_timeout`).
 pub(crate) fn source(at: &At<'_>, source: &ConfigSource) -> Result<Source, Fault> {
-    let ConfigSource {
-        authorities,
-        initial_fetch_timeout,
-        resource_api_version,
-        config_source_specifier,
-    } = source;
-    refuse!(at; authorities);
-    without_effect!(initial_fetch_timeout);
+    decide!(at, source => ConfigSource {
+        used: resource_api_version, config_source_specifier;
+        refused: authorities;
+        without_effect: initial_fetch_timeout;
+    });
     version(&at.field("resource_api_version"), *resource_api_version)?;
     use config_source::ConfigSourceSpecifier as Specifier;
     #[allow(deprecated)]
@@ -69,20 +66,12 @@ pub(crate) struct Grpc {
 
 /// Reads a gRPC source.
 pub(crate) fn grpc(at: &At<'_>, source: &ApiConfigSource) -> Result<Grpc, Fault> {
-    let ApiConfigSource {
-        api_type,
-        transport_api_version,
-        cluster_names,
-        grpc_services,
-        refresh_delay,
-        request_timeout,
-        rate_limit_settings,
-        set_node_on_first_message_only,
-        config_validators,
-    } = source;
-    refuse!(at; cluster_names, config_validators);
-    without_effect!(refresh_delay, request_timeout, rate_limit_settings);
-    without_effect!(set_node_on_first_message_only);
+    decide!(at, source => ApiConfigSource {
+        used: api_type, transport_api_version, grpc_services;
+        refused: cluster_names, config_validators;
+        without_effect: refresh_delay, request_timeout, rate_limit_settings,
+            set_node_on_first_message_only;
+    });
     version(&at.field("transport_api_version"), *transport_api_version)?;
     let place = at.field("api_type");
     let delta = match value::enumeration(&place, *api_type)? {
@@ -98,29 +87,19 @@ pub(crate) fn grpc(at: &At<'_>, source: &ApiConfigSource) -> Result<Grpc, Fault>
     Ok(Grpc { cluster, authority, delta })
 }
 
-fn target(
-    at: &At<'_>,
-    service: &api::envoy::core::GrpcService,
-) -> Result<(String, String), Fault> {
-    let api::envoy::core::GrpcService {
-        timeout,
-        initial_metadata,
-        retry_policy,
-        target_specifier,
-    } = service;
-    refuse!(at; initial_metadata);
-    without_effect!(timeout, retry_policy);
+fn target(at: &At<'_>, service: &api::envoy::core::GrpcService) -> Result<(String, String), Fault> {
+    decide!(at, service => api::envoy::core::GrpcService {
+        used: target_specifier;
+        refused: initial_metadata;
+        without_effect: timeout, retry_policy;
+    });
     let Some(grpc_service::TargetSpecifier::EnvoyGrpc(target)) = target_specifier else {
         return Err(at.unsupported("only `envoy_grpc` is supported"));
     };
-    let grpc_service::EnvoyGrpc {
-        cluster_name,
-        authority,
-        retry_policy,
-        max_receive_message_length,
-        skip_envoy_headers,
-    } = target;
-    without_effect!(retry_policy, max_receive_message_length, skip_envoy_headers);
+    decide!(_, target => grpc_service::EnvoyGrpc {
+        used: cluster_name, authority;
+        without_effect: retry_policy, max_receive_message_length, skip_envoy_headers;
+    });
     match cluster_name.is_empty() {
         true => Err(at.field("envoy_grpc").missing("`cluster_name` has to be given")),
         false => Ok((cluster_name.clone(), authority.clone())),

@@ -70,8 +70,7 @@ pub(crate) fn remove<V>(
         return;
     }
     entries.retain(|name, entry| {
-        let gone =
-            named.contains(&**name) || kept.is_some_and(|kept| !kept.contains(&**name));
+        let gone = named.contains(&**name) || kept.is_some_and(|kept| !kept.contains(&**name));
         entry.origin != origin || !gone
     });
 }

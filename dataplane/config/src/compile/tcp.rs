@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::envoy::tcp_proxy::{TcpProxy, tcp_proxy};
 
-use super::at::{At, Fault, refuse, without_effect};
+use super::at::{At, Fault, decide};
 use super::scope::Scope;
 use super::value;
 use crate::limits::MAX_WEIGHTED;
@@ -18,37 +18,15 @@ pub(crate) fn compile(
     proxy: &TcpProxy,
     scope: &mut Scope<'_>,
 ) -> Result<snapshot::TcpProxy, Fault> {
-    #[allow(deprecated)]
-    let TcpProxy {
-        stat_prefix,
-        on_demand,
-        metadata_match,
-        idle_timeout,
-        downstream_idle_timeout,
-        upstream_idle_timeout,
-        access_log,
-        max_connect_attempts,
-        backoff_options,
-        hash_policy,
-        tunneling_config,
-        max_downstream_connection_duration,
-        max_downstream_connection_duration_jitter_percentage,
-        access_log_flush_interval,
-        flush_access_log_on_connected,
-        access_log_options,
-        proxy_protocol_tlvs,
-        proxy_protocol_tlv_merge_policy,
-        upstream_connect_mode,
-        max_early_data_bytes,
-        check_drain_close,
-        cluster_specifier,
-    } = proxy;
-    refuse!(at; on_demand, metadata_match, downstream_idle_timeout, upstream_idle_timeout);
-    refuse!(at; access_log, backoff_options, tunneling_config, max_early_data_bytes);
-    refuse!(at; max_downstream_connection_duration, proxy_protocol_tlvs, upstream_connect_mode);
-    without_effect!(hash_policy, max_downstream_connection_duration_jitter_percentage);
-    without_effect!(access_log_flush_interval, flush_access_log_on_connected, access_log_options);
-    without_effect!(proxy_protocol_tlv_merge_policy, check_drain_close);
+    decide!(at, proxy => TcpProxy {
+        used: stat_prefix, idle_timeout, max_connect_attempts, cluster_specifier;
+        refused: on_demand, metadata_match, downstream_idle_timeout, upstream_idle_timeout,
+            access_log, backoff_options, tunneling_config, max_early_data_bytes,
+            max_downstream_connection_duration, proxy_protocol_tlvs, upstream_connect_mode;
+        without_effect: hash_policy, max_downstream_connection_duration_jitter_percentage,
+            access_log_flush_interval, flush_access_log_on_connected, access_log_options,
+            proxy_protocol_tlv_merge_policy, check_drain_close;
+    });
     let clusters = clusters(at, cluster_specifier, scope)?;
     let attempts = value::u32_or(max_connect_attempts, 1);
     if attempts == 0 {
@@ -89,8 +67,10 @@ fn weighted(
     one: &tcp_proxy::weighted_cluster::ClusterWeight,
     scope: &mut Scope<'_>,
 ) -> Result<Weighted, Fault> {
-    let tcp_proxy::weighted_cluster::ClusterWeight { name, weight, metadata_match } = one;
-    refuse!(at; metadata_match);
+    decide!(at, one => tcp_proxy::weighted_cluster::ClusterWeight {
+        used: name, weight;
+        refused: metadata_match;
+    });
     if *weight == 0 {
         return Err(at.field("weight").invalid("at least 1"));
     }

@@ -17,7 +17,7 @@ use tls::{
     ServerSpec, Slot, TlsError, Trust, Version, Versions,
 };
 
-use super::at::{At, Fault, refuse, refuse_true, without_effect};
+use super::at::{At, Fault, decide};
 use super::scope::Scope;
 use super::{matcher, secret, value};
 use crate::refused::Code;
@@ -29,20 +29,13 @@ pub(crate) fn server(
     http: bool,
     scope: &mut Scope<'_>,
 ) -> Result<Arc<ServerContext>, Fault> {
-    let DownstreamTlsContext {
-        common_tls_context,
-        require_client_certificate,
-        require_sni,
-        disable_stateful_session_resumption,
-        session_timeout,
-        ocsp_staple_policy,
-        full_scan_certs_on_sni_mismatch,
-        prefer_client_ciphers,
-        session_ticket_keys_type,
-    } = context;
-    refuse!(at; session_timeout, ocsp_staple_policy, prefer_client_ciphers);
-    refuse_true!(at; require_sni);
-    without_effect!(full_scan_certs_on_sni_mismatch);
+    decide!(at, context => DownstreamTlsContext {
+        used: common_tls_context, require_client_certificate,
+            disable_stateful_session_resumption, session_ticket_keys_type;
+        refused: session_timeout, ocsp_staple_policy, prefer_client_ciphers;
+        refused_if_true: require_sni;
+        without_effect: full_scan_certs_on_sni_mismatch;
+    });
     let stateless = stateless_resumption(at, session_ticket_keys_type)?;
     let place = at.field("common_tls_context");
     let mut common = common(&place, common_tls_context, scope)?;
@@ -80,18 +73,11 @@ pub(crate) fn client_spec(
     context: &UpstreamTlsContext,
     scope: &mut Scope<'_>,
 ) -> Result<ClientSpec, Fault> {
-    #[allow(deprecated)]
-    let UpstreamTlsContext {
-        common_tls_context,
-        sni,
-        auto_host_sni,
-        auto_sni_san_validation,
-        allow_renegotiation,
-        max_session_keys,
-        enforce_rsa_key_usage,
-    } = context;
-    refuse!(at; auto_host_sni, auto_sni_san_validation, allow_renegotiation);
-    without_effect!(enforce_rsa_key_usage);
+    decide!(at, context => UpstreamTlsContext {
+        used: common_tls_context, sni, max_session_keys;
+        refused: auto_host_sni, auto_sni_san_validation, allow_renegotiation;
+        without_effect: enforce_rsa_key_usage;
+    });
     let mut common = common(&at.field("common_tls_context"), common_tls_context, scope)?;
     common.parameters.resumption = value::u32_or(max_session_keys, 1) > 0;
     Ok(ClientSpec {
@@ -108,14 +94,13 @@ fn refused(at: &At<'_>, error: TlsError) -> Fault {
     at.invalid(error.detail)
 }
 
-fn stateless_resumption(
-    at: &At<'_>,
-    keys: &Option<SessionTicketKeysType>,
-) -> Result<bool, Fault> {
+fn stateless_resumption(at: &At<'_>, keys: &Option<SessionTicketKeysType>) -> Result<bool, Fault> {
     match keys {
         None => Ok(true),
         Some(SessionTicketKeysType::DisableStatelessSessionResumption(off)) => Ok(!off),
-        Some(_) => Err(at.field("session_ticket_keys").unsupported("shared keys are not supported")),
+        Some(_) => {
+            Err(at.field("session_ticket_keys").unsupported("shared keys are not supported"))
+        }
     }
 }
 
@@ -133,37 +118,27 @@ fn common(
     scope: &mut Scope<'_>,
 ) -> Result<Common, Fault> {
     let Some(context) = context else { return Err(at.missing("it has to be given")) };
-    #[allow(deprecated)]
-    let CommonTlsContext {
-        tls_params,
-        tls_certificates,
-        tls_certificate_sds_secret_configs,
-        tls_certificate_provider_instance,
-        custom_tls_certificate_selector,
-        tls_certificate_certificate_provider,
-        tls_certificate_certificate_provider_instance,
-        alpn_protocols,
-        custom_handshaker,
-        key_log,
-        validation_context_type,
-    } = context;
-    refuse!(at; tls_certificate_provider_instance, custom_tls_certificate_selector);
-    refuse!(at; tls_certificate_certificate_provider);
-    refuse!(at; tls_certificate_certificate_provider_instance, custom_handshaker, key_log);
-    let identity = match (tls_certificates.as_slice(), tls_certificate_sds_secret_configs.as_slice())
-    {
-        ([], []) => None,
-        ([certificate], []) => {
-            let at = at.field("tls_certificates");
-            let identity = secret::identity(&at.item(0), certificate)?;
-            Some(Arc::new(Slot::filled("inline", Arc::new(identity))))
-        }
-        ([], [config]) => {
-            let at = at.field("tls_certificate_sds_secret_configs");
-            Some(scope.secrets.identity_of(&at.item(0), config)?)
-        }
-        _ => return Err(at.unsupported("more than one certificate is not supported")),
-    };
+    decide!(at, context => CommonTlsContext {
+        used: tls_params, tls_certificates, tls_certificate_sds_secret_configs, alpn_protocols,
+            validation_context_type;
+        refused: tls_certificate_provider_instance, custom_tls_certificate_selector,
+            tls_certificate_certificate_provider, tls_certificate_certificate_provider_instance,
+            custom_handshaker, key_log;
+    });
+    let identity =
+        match (tls_certificates.as_slice(), tls_certificate_sds_secret_configs.as_slice()) {
+            ([], []) => None,
+            ([certificate], []) => {
+                let at = at.field("tls_certificates");
+                let identity = secret::identity(&at.item(0), certificate)?;
+                Some(Arc::new(Slot::filled("inline", Arc::new(identity))))
+            }
+            ([], [config]) => {
+                let at = at.field("tls_certificate_sds_secret_configs");
+                Some(scope.secrets.identity_of(&at.item(0), config)?)
+            }
+            _ => return Err(at.unsupported("more than one certificate is not supported")),
+        };
     let (trust, san) = validation(at, validation_context_type.as_ref(), scope)?;
     scope.needs.identities.extend(identity.clone());
     scope.needs.trusts.extend(trust.clone());
@@ -217,15 +192,11 @@ fn combined(
     context: &CombinedCertificateValidationContext,
     scope: &mut Scope<'_>,
 ) -> Result<Validation, Fault> {
-    #[allow(deprecated)]
-    let CombinedCertificateValidationContext {
-        default_validation_context,
-        validation_context_sds_secret_config,
-        validation_context_certificate_provider,
-        validation_context_certificate_provider_instance,
-    } = context;
-    refuse!(at; validation_context_certificate_provider);
-    refuse!(at; validation_context_certificate_provider_instance);
+    decide!(at, context => CombinedCertificateValidationContext {
+        used: default_validation_context, validation_context_sds_secret_config;
+        refused: validation_context_certificate_provider,
+            validation_context_certificate_provider_instance;
+    });
     let mut san = Vec::new();
     if let Some(default) = default_validation_context {
         let at = at.field("default_validation_context");
@@ -255,8 +226,10 @@ fn names(at: &At<'_>, context: &CertificateValidationContext) -> Result<Vec<SanM
 }
 
 fn typed_name(at: &At<'_>, name: &SubjectAltNameMatcher) -> Result<SanMatch, Fault> {
-    let SubjectAltNameMatcher { san_type, matcher, oid } = name;
-    refuse!(at; oid);
+    decide!(at, name => SubjectAltNameMatcher {
+        used: san_type, matcher;
+        refused: oid;
+    });
     let place = at.field("san_type");
     let kind = match value::enumeration(&place, *san_type)? {
         SanType::Uri => SanKind::Uri,
@@ -292,15 +265,10 @@ fn san(at: &At<'_>, kind: SanKind, matcher: &StringMatcher) -> Result<SanMatch, 
 
 fn parameters(at: &At<'_>, given: &Option<TlsParameters>) -> Result<Parameters, Fault> {
     let Some(given) = given else { return Ok(Parameters::default()) };
-    let TlsParameters {
-        tls_minimum_protocol_version,
-        tls_maximum_protocol_version,
-        cipher_suites,
-        ecdh_curves,
-        signature_algorithms,
-        compliance_policies,
-    } = given;
-    refuse!(at; ecdh_curves, signature_algorithms, compliance_policies);
+    decide!(at, given => TlsParameters {
+        used: tls_minimum_protocol_version, tls_maximum_protocol_version, cipher_suites;
+        refused: ecdh_curves, signature_algorithms, compliance_policies;
+    });
     let default = Versions::default();
     let min = &at.field("tls_minimum_protocol_version");
     let max = &at.field("tls_maximum_protocol_version");

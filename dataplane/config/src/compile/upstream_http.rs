@@ -11,7 +11,7 @@ use api::envoy::upstream_http::http_protocol_options::{
     UpstreamProtocolOptions, UseDownstreamHttpConfig,
 };
 
-use super::at::{At, Fault, refuse, refuse_true, typed, without_effect};
+use super::at::{At, Fault, decide, typed};
 use super::value;
 
 /// The one key of `typed_extension_protocol_options` that is known.
@@ -38,25 +38,18 @@ pub(crate) fn options(at: &At<'_>, given: &HashMap<String, Any>) -> Result<Optio
 }
 
 fn read(at: &At<'_>, given: &HttpProtocolOptions, options: &mut Options) -> Result<(), Fault> {
-    let HttpProtocolOptions {
-        common_http_protocol_options,
-        upstream_http_protocol_options,
-        http_filters,
-        header_validation_config,
-        outlier_detection,
-        request_mirror_policies,
-        hash_policy,
-        retry_policy,
-        upstream_protocol_options,
-    } = given;
-    refuse!(at; http_filters, header_validation_config, outlier_detection);
-    refuse!(at; request_mirror_policies, retry_policy);
-    without_effect!(hash_policy);
+    decide!(at, given => HttpProtocolOptions {
+        used: common_http_protocol_options, upstream_http_protocol_options,
+            upstream_protocol_options;
+        refused: http_filters, header_validation_config, outlier_detection,
+            request_mirror_policies, retry_policy;
+        without_effect: hash_policy;
+    });
     if let Some(names) = upstream_http_protocol_options {
         let at = at.field("upstream_http_protocol_options");
-        let UpstreamHttpProtocolOptions { auto_sni, auto_san_validation, override_auto_sni_header } =
-            names;
-        refuse!(at; auto_sni, auto_san_validation, override_auto_sni_header);
+        decide!(at, names => UpstreamHttpProtocolOptions {
+            refused: auto_sni, auto_san_validation, override_auto_sni_header;
+        });
     }
     let common = at.field("common_http_protocol_options");
     options.common(&common, common_http_protocol_options.as_ref())?;
@@ -79,12 +72,10 @@ fn read(at: &At<'_>, given: &HttpProtocolOptions, options: &mut Options) -> Resu
         // Downstream speaks HTTP/1.1 only, so its protocol is HTTP/1.1.
         Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(given)) => {
             let at = at.field("use_downstream_protocol_config");
-            let UseDownstreamHttpConfig {
-                http_protocol_options,
-                http2_protocol_options,
-                http3_protocol_options,
-            } = given;
-            without_effect!(http2_protocol_options, http3_protocol_options);
+            decide!(_, given => UseDownstreamHttpConfig {
+                used: http_protocol_options;
+                without_effect: http2_protocol_options, http3_protocol_options;
+            });
             http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())
         }
         Some(UpstreamProtocolOptions::AutoConfig(_)) => {
@@ -102,20 +93,13 @@ impl Options {
         given: Option<&core::HttpProtocolOptions>,
     ) -> Result<(), Fault> {
         let Some(given) = given else { return Ok(()) };
-        let core::HttpProtocolOptions {
-            idle_timeout,
-            max_connection_duration,
-            max_connection_duration_jitter,
-            max_headers_count,
-            max_response_headers_kb,
-            max_stream_duration,
-            headers_with_underscores_action,
-            max_requests_per_connection,
-        } = given;
-        refuse!(at; max_connection_duration, max_headers_count, max_response_headers_kb);
-        refuse!(at; max_stream_duration);
-        // The action is about requests that come in; Envoy does not look at it here either.
-        without_effect!(headers_with_underscores_action, max_connection_duration_jitter);
+        decide!(at, given => core::HttpProtocolOptions {
+            // The action is about requests that come in; Envoy does not look at it here either.
+            used: idle_timeout, max_requests_per_connection;
+            refused: max_connection_duration, max_headers_count, max_response_headers_kb,
+                max_stream_duration;
+            without_effect: headers_with_underscores_action, max_connection_duration_jitter;
+        });
         self.idle_timeout = value::timeout(&at.field("idle_timeout"), idle_timeout, Some(IDLE))?;
         let most = max_requests_per_connection.as_ref().map(|most| most.value);
         self.max_requests_per_connection = most.or(self.max_requests_per_connection);
@@ -126,24 +110,12 @@ impl Options {
 /// What HTTP/1.1 to an upstream may be asked to do: nothing special.
 pub(crate) fn http1(at: &At<'_>, given: Option<&Http1ProtocolOptions>) -> Result<(), Fault> {
     let Some(given) = given else { return Ok(()) };
-    #[allow(deprecated)]
-    let Http1ProtocolOptions {
-        allow_absolute_url,
-        accept_http_10,
-        default_host_for_http_10,
-        header_key_format,
-        enable_trailers,
-        allow_chunked_length,
-        override_stream_error_on_invalid_http_message,
-        send_fully_qualified_url,
-        use_balsa_parser,
-        allow_custom_methods,
-        ignore_http_11_upgrade,
-    } = given;
-    refuse!(at; header_key_format, enable_trailers, allow_chunked_length);
-    refuse!(at; send_fully_qualified_url, ignore_http_11_upgrade);
-    refuse_true!(at; override_stream_error_on_invalid_http_message);
-    without_effect!(allow_absolute_url, accept_http_10, default_host_for_http_10);
-    without_effect!(use_balsa_parser, allow_custom_methods);
+    decide!(at, given => Http1ProtocolOptions {
+        refused: header_key_format, enable_trailers, allow_chunked_length,
+            send_fully_qualified_url, ignore_http_11_upgrade;
+        refused_if_true: override_stream_error_on_invalid_http_message;
+        without_effect: allow_absolute_url, accept_http_10, default_host_for_http_10,
+            use_balsa_parser, allow_custom_methods;
+    });
     Ok(())
 }

@@ -7,7 +7,7 @@ use api::envoy::core::{self, CidrRange, DataSource, address, data_source, socket
 use api::envoy::protobuf::{self, BoolValue, UInt32Value};
 use ipnet::IpNet;
 
-use super::at::{At, Fault, refuse};
+use super::at::{At, Fault, decide};
 use crate::limits::MAX_DATA_SOURCE;
 use crate::refused::Code;
 
@@ -75,15 +75,10 @@ pub(crate) fn socket_address(
     at: &At<'_>,
     address: &core::SocketAddress,
 ) -> Result<SocketAddr, Fault> {
-    let core::SocketAddress {
-        protocol,
-        address,
-        resolver_name,
-        ipv4_compat,
-        network_namespace_filepath,
-        port_specifier,
-    } = address;
-    refuse!(at; protocol, resolver_name, ipv4_compat, network_namespace_filepath);
+    decide!(at, address => core::SocketAddress {
+        used: address, port_specifier;
+        refused: protocol, resolver_name, ipv4_compat, network_namespace_filepath;
+    });
     let ip = ip(&at.field("address"), address)?;
     let at = at.field("port_value");
     match port_specifier {
@@ -109,7 +104,9 @@ pub(crate) fn port(at: &At<'_>, value: u32) -> Result<u16, Fault> {
 
 /// An address range; a missing length means 0, as in Envoy. Host bits are cut off.
 pub(crate) fn cidr(at: &At<'_>, range: &CidrRange) -> Result<IpNet, Fault> {
-    let CidrRange { address_prefix, prefix_len } = range;
+    decide!(at, range => CidrRange {
+        used: address_prefix, prefix_len;
+    });
     let ip = ip(&at.field("address_prefix"), address_prefix)?;
     let length = u32_or(prefix_len, 0);
     let net = u8::try_from(length).ok().and_then(|length| IpNet::new(ip, length).ok());
@@ -126,8 +123,10 @@ pub(crate) fn cidrs(at: &At<'_>, ranges: &[CidrRange]) -> Result<Vec<IpNet>, Fau
 
 /// The bytes that a `DataSource` stands for.
 pub(crate) fn data(at: &At<'_>, source: &DataSource) -> Result<Vec<u8>, Fault> {
-    let DataSource { watched_directory, specifier } = source;
-    refuse!(at; watched_directory);
+    decide!(at, source => DataSource {
+        used: specifier;
+        refused: watched_directory;
+    });
     use data_source::Specifier;
     let bytes = match specifier {
         Some(Specifier::Filename(path)) => file(&at.field("filename"), path)?,

@@ -16,7 +16,7 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Where it listens, or what it answers for if `bound` is `None`.
     pub address: SocketAddr,
-    /// The listening sockets, one a worker. `None`: `bind_to_port: false`, reached by hand-off only.
+    /// The listening sockets, one a worker. `None`: `bind_to_port: false`, reached by hand-off.
     pub bound: Option<Arc<Bound>>,
     /// Hands connections to the listener that owns their original destination.
     pub use_original_dst: bool,

@@ -259,7 +259,7 @@ fn narrowed(chains: &[(String, ChainMatch)], facts: &ConnectionFacts<'_>) -> Str
         let best = left.iter().map(|(_, ranks)| ranks[dimension]).max().unwrap_or(0);
         left.retain(|(_, ranks)| ranks[dimension] == best && best > 0);
     }
-    left.first().map_or("default".to_owned(), |(name, _)| (*name).clone())
+    left.first().map_or_else(|| "default".to_owned(), |(name, _)| (*name).clone())
 }
 
 fn any_match() -> impl Strategy<Value = ChainMatch> {

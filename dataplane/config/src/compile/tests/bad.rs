@@ -61,6 +61,13 @@ fn clusters() {
             "cluster `c`: common_lb_config.healthy_panic_threshold: only 50 % is supported \
              (config.unsupported)",
         ),
+    ]);
+}
+
+#[test]
+fn what_clusters_have_in_them() {
+    let with = |lines: &str| with_cluster(lines);
+    refused(&[
         (
             with(
                 "load_assignment: {endpoints: [{}, {lb_endpoints: [{endpoint: {address: \
@@ -190,37 +197,78 @@ fn chains_that_ask_the_same() {
 #[test]
 fn managers() {
     let routes = "route_config: {virtual_hosts: []}";
-    let with = |lines: &str| {
-        with_manager(&format!("{lines}\nhttp_filters: [{ROUTER}]\n{routes}"))
-    };
+    let with = |lines: &str| with_manager(&format!("{lines}\nhttp_filters: [{ROUTER}]\n{routes}"));
     let at = "listener `l`: filter_chains[0].filters[0].typed_config";
     let cases = [
-        (with("codec_type: HTTP2"), "codec_type: only HTTP/1.1 is spoken: use AUTO or HTTP1 \
-            (config.unsupported)"),
-        (with("access_log: [{name: a}]"), "access_log: this field is not supported \
-            (config.unsupported)"),
-        (with("upgrade_configs: [{upgrade_type: CONNECT}]"), "upgrade_configs[0].upgrade_type: \
-            CONNECT is not supported (config.unsupported)"),
-        (with("common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}"),
+        (
+            with("codec_type: HTTP2"),
+            "codec_type: only HTTP/1.1 is spoken: use AUTO or HTTP1 \
+            (config.unsupported)",
+        ),
+        (
+            with("access_log: [{name: a}]"),
+            "access_log: this field is not supported \
+            (config.unsupported)",
+        ),
+        (
+            with("upgrade_configs: [{upgrade_type: CONNECT}]"),
+            "upgrade_configs[0].upgrade_type: \
+            CONNECT is not supported (config.unsupported)",
+        ),
+        (
+            with("common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}"),
             "common_http_protocol_options.headers_with_underscores_action: only ALLOW is \
-             supported (config.unsupported)"),
-        (with("http_protocol_options: {enable_trailers: true}"), "http_protocol_options.\
-            enable_trailers: this field is not supported (config.unsupported)"),
-        (with("max_request_headers_kb: 0"), "max_request_headers_kb: between 1 and 8192 \
-            (config.invalid)"),
-        (with_manager(routes), "http_filters: the last filter has to be envoy.filters.http.router \
-            (config.missing)"),
-        (with_manager(&format!("http_filters: [{ROUTER}, {ROUTER}]\n{routes}")), "http_filters[1]: \
-            the router has to be the last filter (config.invalid)"),
+             supported (config.unsupported)",
+        ),
+        (
+            with("http_protocol_options: {enable_trailers: true}"),
+            "http_protocol_options.\
+            enable_trailers: this field is not supported (config.unsupported)",
+        ),
+        (
+            with("max_request_headers_kb: 0"),
+            "max_request_headers_kb: between 1 and 8192 \
+            (config.invalid)",
+        ),
+    ];
+    for (yaml, expected) in cases {
+        refused(&[(yaml, &format!("{at}.{expected}"))]);
+    }
+}
+
+#[test]
+fn what_managers_have_in_them() {
+    let routes = "route_config: {virtual_hosts: []}";
+    let at = "listener `l`: filter_chains[0].filters[0].typed_config";
+    let cases = [
+        (
+            with_manager(routes),
+            "http_filters: the last filter has to be envoy.filters.http.router \
+            (config.missing)",
+        ),
+        (
+            with_manager(&format!("http_filters: [{ROUTER}, {ROUTER}]\n{routes}")),
+            "http_filters[1]: \
+            the router has to be the last filter (config.invalid)",
+        ),
         (with_manager(&format!("http_filters: [{ROUTER}]")), "has to be given"),
-        (with_manager(&format!("http_filters: [{ROUTER}]\nrds: {{route_config_name: a, \
+        (
+            with_manager(&format!(
+                "http_filters: [{ROUTER}]\nrds: {{route_config_name: a, \
             config_source: {{api_config_source: {{api_type: GRPC, grpc_services: [{{envoy_grpc: \
-            {{cluster_name: x}}}}]}}}}}}")), "rds.config_source: only ADS is supported here \
-            (config.unsupported)"),
-        (with_manager(&format!("http_filters: [{{name: f, typed_config: {{\"@type\": \
-            type.googleapis.com/udpa.type.v1.TypedStruct, type_url: x/envoy.Lua}}}}]\n{routes}")),
+            {{cluster_name: x}}}}]}}}}}}"
+            )),
+            "rds.config_source: only ADS is supported here \
+            (config.unsupported)",
+        ),
+        (
+            with_manager(&format!(
+                "http_filters: [{{name: f, typed_config: {{\"@type\": \
+            type.googleapis.com/udpa.type.v1.TypedStruct, type_url: x/envoy.Lua}}}}]\n{routes}"
+            )),
             "http_filters[0].typed_config: the HTTP filter `f` (TypedStruct of envoy.Lua) is not \
-             supported (config.unsupported)"),
+             supported (config.unsupported)",
+        ),
     ];
     for (yaml, expected) in cases {
         let expected = match expected {
@@ -233,58 +281,130 @@ fn managers() {
     }
 }
 
+/// Where the virtual host of [`with_route`] stands.
+const HOST: &str =
+    "listener `l`: filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0]";
+
 #[test]
 fn routes() {
-    let at = "listener `l`: filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0]";
     let route = |lines: &str| with_route(lines);
-    let host = |lines: &str| with_routes(&format!("virtual_hosts:\n- {{name: v, {lines}}}"));
     let cases = [
-        (route("match: {prefix: /}"), "routes[0]: `route` or `direct_response` has to be given \
-            (config.missing)"),
-        (route("match: {}\nroute: {cluster: c}"), "routes[0].match: `prefix`, `path`, \
-            `safe_regex` … has to be given (config.missing)"),
-        (route("match: {safe_regex: {regex: '(['}}\nroute: {cluster: c}"), "routes[0].match.\
-            safe_regex.regex: `([`: unclosed character class (config.invalid)"),
-        (route("match: {prefix: /, cookies: [{name: a, string_match: {exact: b}}]}"),
-            "routes[0].match.cookies: this field is not supported (config.unsupported)"),
-        (route("match: {prefix: /, headers: [{name: 'a b'}]}"), "routes[0].match.headers[0].name: \
-            `a b` is no header name (config.invalid)"),
-        (route("match: {prefix: /}\nredirect: {}"), "routes[0].redirect: redirects are not \
-            supported (config.unsupported)"),
-        (route("match: {prefix: /}\nroute: {cluster: c, prefix_rewrite: /x}"), "routes[0].route.\
-            prefix_rewrite: this field is not supported (config.unsupported)"),
-        (route("match: {prefix: /}\nroute: {cluster_header: x}"), "routes[0].route.cluster_header: \
-            this field is not supported (config.unsupported)"),
-        (route("match: {prefix: /}\nroute: {cluster: c, retry_policy: {retry_on: sometimes}}"),
-            "routes[0].route.retry_policy.retry_on: the condition `sometimes` is not supported \
-             (config.unsupported)"),
-        (route("match: {prefix: /}\nroute: {weighted_clusters: {clusters: [{name: a, weight: 0}]}}"),
-            "routes[0].route: the weights have to add up to at least 1 (config.invalid)"),
-        (route("match: {prefix: /}\ndirect_response: {status: 99}"), "routes[0].direct_response.\
-            status: 99 is not between 200 and 599 (config.invalid)"),
-        (route("match: {prefix: /}\nroute: {cluster: c}\nrequest_headers_to_add: [{header: {key: \
-            a, value: '%REQ(x)%'}}]"), "routes[0].request_headers_to_add[0].header.value: \
-            `%REQ(x)%`: command operators (%…%) are not supported (config.unsupported)"),
-        (route("match: {prefix: /}\nroute: {cluster: c}\nrequest_headers_to_remove: [Host]"),
-            "routes[0].request_headers_to_remove[0]: `host` and names that begin with `:` cannot \
-             be changed (config.unsupported)"),
-        (route("match: {prefix: /}\nroute: {cluster: c}\ntyped_per_filter_config: {a: {\"@type\": \
-            type.googleapis.com/envoy.config.core.v3.Pipe}}"), "routes[0].typed_per_filter_config: \
-            this field is not supported (config.unsupported)"),
-        (host("domains: []"), "domains: a virtual host needs at least one domain (config.missing)"),
-        (host("domains: [a, A]"), "domains[1]: the domain `A` is there twice (config.invalid)"),
-        (host("domains: ['a*b']"), "domains[0]: `a*b`: a star may stand at one end only \
-            (config.invalid)"),
-        (host("domains: [a], require_tls: ALL"), "require_tls: this field is not supported \
-            (config.unsupported)"),
+        (
+            route("match: {prefix: /}"),
+            "routes[0]: `route` or `direct_response` has to be given \
+            (config.missing)",
+        ),
+        (
+            route("match: {}\nroute: {cluster: c}"),
+            "routes[0].match: `prefix`, `path`, \
+            `safe_regex` … has to be given (config.missing)",
+        ),
+        (
+            route("match: {safe_regex: {regex: '(['}}\nroute: {cluster: c}"),
+            "routes[0].match.\
+            safe_regex.regex: `([`: unclosed character class (config.invalid)",
+        ),
+        (
+            route("match: {prefix: /, cookies: [{name: a, string_match: {exact: b}}]}"),
+            "routes[0].match.cookies: this field is not supported (config.unsupported)",
+        ),
+        (
+            route("match: {prefix: /, headers: [{name: 'a b'}]}"),
+            "routes[0].match.headers[0].name: \
+            `a b` is no header name (config.invalid)",
+        ),
+        (
+            route("match: {prefix: /}\nredirect: {}"),
+            "routes[0].redirect: redirects are not \
+            supported (config.unsupported)",
+        ),
     ];
     for (yaml, expected) in cases {
-        refused(&[(yaml, &format!("{at}.{expected}"))]);
+        refused(&[(yaml, &format!("{HOST}.{expected}"))]);
     }
-    let strict = route("match: {prefix: /}\nroute: {cluster: nobody}")
+}
+
+#[test]
+fn actions() {
+    let route = |lines: &str| with_route(lines);
+    let cases = [
+        (
+            route("match: {prefix: /}\nroute: {cluster: c, prefix_rewrite: /x}"),
+            "routes[0].route.\
+            prefix_rewrite: this field is not supported (config.unsupported)",
+        ),
+        (
+            route("match: {prefix: /}\nroute: {cluster_header: x}"),
+            "routes[0].route.cluster_header: \
+            this field is not supported (config.unsupported)",
+        ),
+        (
+            route("match: {prefix: /}\nroute: {cluster: c, retry_policy: {retry_on: sometimes}}"),
+            "routes[0].route.retry_policy.retry_on: the condition `sometimes` is not supported \
+             (config.unsupported)",
+        ),
+        (
+            route("match: {prefix: /}\nroute: {weighted_clusters: {clusters: [{name: a}]}}"),
+            "routes[0].route: the weights have to add up to at least 1 (config.invalid)",
+        ),
+        (
+            route("match: {prefix: /}\ndirect_response: {status: 99}"),
+            "routes[0].direct_response.\
+            status: 99 is not between 200 and 599 (config.invalid)",
+        ),
+        (
+            route(
+                "match: {prefix: /}\nroute: {cluster: c}\nrequest_headers_to_add: [{header: {key: \
+            a, value: '%REQ(x)%'}}]",
+            ),
+            "routes[0].request_headers_to_add[0].header.value: \
+            `%REQ(x)%`: command operators (%…%) are not supported (config.unsupported)",
+        ),
+        (
+            route("match: {prefix: /}\nroute: {cluster: c}\nrequest_headers_to_remove: [Host]"),
+            "routes[0].request_headers_to_remove[0]: `host` and names that begin with `:` cannot \
+             be changed (config.unsupported)",
+        ),
+        (
+            route(
+                "match: {prefix: /}\nroute: {cluster: c}\ntyped_per_filter_config: {a: {\"@type\": \
+            type.googleapis.com/envoy.config.core.v3.Pipe}}",
+            ),
+            "routes[0].typed_per_filter_config: \
+            this field is not supported (config.unsupported)",
+        ),
+    ];
+    for (yaml, expected) in cases {
+        refused(&[(yaml, &format!("{HOST}.{expected}"))]);
+    }
+}
+
+#[test]
+fn hosts_and_unknown_clusters() {
+    let host = |lines: &str| with_routes(&format!("virtual_hosts:\n- {{name: v, {lines}}}"));
+    let cases = [
+        (host("domains: []"), "domains: a virtual host needs at least one domain (config.missing)"),
+        (host("domains: [a, A]"), "domains[1]: the domain `A` is there twice (config.invalid)"),
+        (
+            host("domains: ['a*b']"),
+            "domains[0]: `a*b`: a star may stand at one end only \
+            (config.invalid)",
+        ),
+        (
+            host("domains: [a], require_tls: ALL"),
+            "require_tls: this field is not supported \
+            (config.unsupported)",
+        ),
+    ];
+    for (yaml, expected) in cases {
+        refused(&[(yaml, &format!("{HOST}.{expected}"))]);
+    }
+    let strict = with_route("match: {prefix: /}\nroute: {cluster: nobody}")
         .replace("validate_clusters: false", "validate_clusters: true");
-    let expected = format!("{at}.routes[0].route.cluster: there is no cluster `nobody` \
-        (config.unknown)");
+    let expected = format!(
+        "{HOST}.routes[0].route.cluster: there is no cluster `nobody` \
+        (config.unknown)"
+    );
     refused(&[(strict, &expected)]);
 }
 
@@ -302,18 +422,35 @@ fn policies() {
     let any = "[{any: true}]";
     let cases = [
         (with("{}"), ": a policy needs at least one permission and one principal (config.missing)"),
-        (with(&format!("{{permissions: [{{}}], principals: {any}}}")), ".permissions[0]: a \
-            permission without a rule (config.missing)"),
-        (with(&format!("{{permissions: {any}, principals: [{{not_id: {{and_ids: {{ids: \
-            [{{filter_state: {{key: a}}}}]}}}}}}]}}")), ".principals[0].not_id.and_ids.ids[0].\
-            filter_state: this field is not supported (config.unsupported)"),
-        (with(&format!("{{permissions: [{{destination_port: 70000}}], principals: {any}}}")),
-            ".permissions[0].destination_port: 70000 is more than 65535 (config.invalid)"),
-        (with(&format!("{{permissions: {any}, principals: [{{remote_ip: {{address_prefix: \
-            10.0.0.0, prefix_len: 33}}}}]}}")), ".principals[0].remote_ip.prefix_len: 33 is too \
-            long for 10.0.0.0 (config.invalid)"),
-        (with(&format!("{{permissions: {any}, principals: {any}, condition: {{}}}}")),
-            ".condition: this field is not supported (config.unsupported)"),
+        (
+            with(&format!("{{permissions: [{{}}], principals: {any}}}")),
+            ".permissions[0]: a \
+            permission without a rule (config.missing)",
+        ),
+        (
+            with(&format!(
+                "{{permissions: {any}, principals: [{{not_id: {{and_ids: {{ids: \
+            [{{filter_state: {{key: a}}}}]}}}}}}]}}"
+            )),
+            ".principals[0].not_id.and_ids.ids[0].\
+            filter_state: this field is not supported (config.unsupported)",
+        ),
+        (
+            with(&format!("{{permissions: [{{destination_port: 70000}}], principals: {any}}}")),
+            ".permissions[0].destination_port: 70000 is more than 65535 (config.invalid)",
+        ),
+        (
+            with(&format!(
+                "{{permissions: {any}, principals: [{{remote_ip: {{address_prefix: \
+            10.0.0.0, prefix_len: 33}}}}]}}"
+            )),
+            ".principals[0].remote_ip.prefix_len: 33 is too \
+            long for 10.0.0.0 (config.invalid)",
+        ),
+        (
+            with(&format!("{{permissions: {any}, principals: {any}, condition: {{}}}}")),
+            ".condition: this field is not supported (config.unsupported)",
+        ),
     ];
     for (yaml, expected) in cases {
         refused(&[(yaml, &format!("{at}{expected}"))]);

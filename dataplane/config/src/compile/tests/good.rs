@@ -10,6 +10,8 @@ use crate::snapshot::{
     SourceType, StringKind, Transport, UpstreamTransport, ValueMatch,
 };
 
+const HTTP_INSPECTOR: &str = "type.googleapis.com/\
+    envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
@@ -97,10 +99,8 @@ load_assignment:
         .iter()
         .map(|host| (host.address.to_string(), host.weight, host.healthy, host.transport))
         .collect();
-    let expected = [
-        ("10.0.0.1:1".to_owned(), 5, true, Some(0)),
-        ("[::1]:2".to_owned(), 1, false, Some(1)),
-    ];
+    let expected =
+        [("10.0.0.1:1".to_owned(), 5, true, Some(0)), ("[::1]:2".to_owned(), 1, false, Some(1))];
     assert_eq!(hosts, expected);
     assert!(matches!(cluster.transport_matches[0].transport, UpstreamTransport::Tls(_)));
 }
@@ -124,9 +124,10 @@ fn a_tcp_proxy_weighs_its_clusters() {
 #[test]
 fn a_listener_knows_its_filters_and_the_ports_they_are_off_on() {
     let (snapshot, _) = good(
-        &with_tcp("cluster: c").replace(
-            "    filter_chains:",
-            r#"    use_original_dst: true
+        &with_tcp("cluster: c")
+            .replace(
+                "    filter_chains:",
+                r#"    use_original_dst: true
     bind_to_port: false
     traffic_direction: INBOUND
     listener_filters_timeout: 0s
@@ -150,18 +151,17 @@ fn a_listener_knows_its_filters_and_the_ports_they_are_off_on() {
               rules:
               - not_match: {destination_port_range: {start: 1, end: 65000}}
               - not_match: {destination_port_range: {start: 65010, end: 65536}}
-      typed_config:
-        "@type": type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector
+      typed_config: {"@type": HTTP_INSPECTOR}
     filter_chains:"#,
-        ),
+            )
+            .replace("HTTP_INSPECTOR", HTTP_INSPECTOR),
     );
     let listener = &snapshot.listeners[0];
     assert!(listener.use_original_dst && listener.original_dst && listener.continue_on_timeout);
     assert!(listener.bound.is_none());
     assert_eq!(listener.inspect_timeout, None);
-    let rule = |disabled: &[(u32, u32)]| {
-        Some(PortRule { disabled: disabled.to_vec(), inverted: false })
-    };
+    let rule =
+        |disabled: &[(u32, u32)]| Some(PortRule { disabled: disabled.to_vec(), inverted: false });
     assert_eq!(listener.tls_inspector, rule(&[(3306, 3307)]));
     assert_eq!(listener.http_inspector, rule(&[(0, 1), (80, 100), (65_000, 65_010)]));
     assert_eq!(listener.buffer_limit, 1 << 20);
@@ -219,7 +219,9 @@ fn a_manager_has_envoys_defaults() {
 #[test]
 fn a_manager_says_what_it_was_told() {
     let (snapshot, compiler) = good(&with_manager(&format!(
-        r#"rds: {{config_source: {{ads: {{}}, resource_api_version: V3}}, route_config_name: "9080"}}
+        r#"rds:
+  route_config_name: "9080"
+  config_source: {{ads: {{}}, resource_api_version: V3}}
 codec_type: HTTP1
 server_name: istio-envoy
 via: x
@@ -344,7 +346,7 @@ route:
 fn a_direct_response_has_its_body_and_a_host_gives_its_retries_on() {
     let (snapshot, _) = good(&with_routes(
         "virtual_hosts:\n- name: v\n  domains: ['*']\n  retry_policy: {retry_on: 5xx}\n  routes:\n\
-         \x20 - {match: {path: /a}, direct_response: {status: 502, body: {inline_string: "no"}}}\n\
+         \x20 - {match: {path: /a}, direct_response: {status: 502, body: {inline_string: 'no'}}}\n\
          \x20 - {match: {path_separated_prefix: /b}, route: {cluster: c}}\n\
          \x20 - {match: {prefix: /}, route: {cluster: c, retry_policy: {retry_on: ''}}}",
     ));
@@ -388,29 +390,34 @@ fn policies_are_ordered_by_name_and_keep_their_rules() {
               - not_id: {direct_remote_ip: {address_prefix: 10.0.0.1, prefix_len: 32}}
               - remote_ip: {address_prefix: "::1", prefix_len: 128}
 "#;
-    let (snapshot, _) = good(&with_manager(&format!(
-        "{rbac}- {ROUTER}\nroute_config: {{virtual_hosts: []}}"
-    )));
+    let (snapshot, _) =
+        good(&with_manager(&format!("{rbac}- {ROUTER}\nroute_config: {{virtual_hosts: []}}")));
     let HttpFilter::Rbac(filter) = &manager(&snapshot).filters[0];
     let rules = filter.rules.as_ref().unwrap();
     assert_eq!((rules.action, rules.policies.len()), (Action::Deny, 2));
     assert_eq!(&*rules.policies[0].name, "b");
     let [Permission::And(all)] = &rules.policies[1].permissions[..] else { panic!("not and") };
-    assert!(matches!(&all[..], [
-        Permission::Header(_),
-        Permission::Path(_),
-        Permission::DestinationPort(9080),
-        Permission::DestinationPorts(1, 9),
-        Permission::Not(_),
-        Permission::ServerName(_),
-    ]));
+    assert!(matches!(
+        &all[..],
+        [
+            Permission::Header(_),
+            Permission::Path(_),
+            Permission::DestinationPort(9080),
+            Permission::DestinationPorts(1, 9),
+            Permission::Not(_),
+            Permission::ServerName(_),
+        ]
+    ));
     let [Principal::Or(one)] = &rules.policies[1].principals[..] else { panic!("not or") };
-    assert!(matches!(&one[..], [
-        Principal::Authenticated(Some(_)),
-        Principal::Authenticated(None),
-        Principal::Not(_),
-        Principal::RemoteIp(_),
-    ]));
+    assert!(matches!(
+        &one[..],
+        [
+            Principal::Authenticated(Some(_)),
+            Principal::Authenticated(None),
+            Principal::Not(_),
+            Principal::RemoteIp(_),
+        ]
+    ));
 }
 
 #[test]

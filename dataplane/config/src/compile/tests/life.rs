@@ -76,9 +76,7 @@ fn an_id_never_means_another_cluster() {
 #[test]
 fn the_state_of_the_world_removes_what_it_does_not_have() {
     let mut compiler = Compiler::new();
-    let any = |name: &str| {
-        api::pack(&ClusterMessage { name: name.into(), ..Default::default() })
-    };
+    let any = |name: &str| api::pack(&ClusterMessage { name: name.into(), ..Default::default() });
     let (update, _) = Update::state_of_the_world(api::any::CLUSTER, &[any("a"), any("b")]);
     accepted(&mut compiler, update);
     let names = |snapshot: &Snapshot| -> Vec<String> {
@@ -264,10 +262,8 @@ fn secrets_over_ads_fill_the_slots_that_contexts_hold() {
     accepted(&mut compiler, secret("kubernetes://a", "tls_certificate", &pair));
     assert_eq!(slot.generation(), before, "the same secret is no rotation");
     let bad = [("certificate_chain", "x"), ("private_key", "y")];
-    let refused = compiler.apply(
-        secret("kubernetes://a", "tls_certificate", &bad),
-        &mut no_sockets,
-    );
+    let refused =
+        compiler.apply(secret("kubernetes://a", "tls_certificate", &bad), &mut no_sockets);
     assert_eq!((refused[0].code, &*refused[0].field), (Code::Secret, "tls_certificate"));
     assert!(slot.is_filled(), "the last good one stays");
 }

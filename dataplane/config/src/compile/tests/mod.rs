@@ -4,6 +4,7 @@ mod bad;
 mod good;
 mod life;
 mod random;
+mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
