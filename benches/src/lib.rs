@@ -37,7 +37,7 @@ fn host(routes: usize) -> VirtualHost {
 }
 
 fn route(prefix: &str) -> Route {
-    let weighted = |cluster, weight| Weighted { name: "c".into(), cluster: ClusterId(cluster), weight };
+    let weighted = |id, weight| Weighted { name: "c".into(), cluster: ClusterId(id), weight };
     Route {
         name: "route".into(),
         matches: RouteMatch {

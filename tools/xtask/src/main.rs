@@ -57,14 +57,21 @@ fn envoy_of(rest: &[String]) -> Result<Option<PathBuf>, String> {
 fn test(envoy: Option<PathBuf>) -> Result<(), String> {
     let ready = setup::all(envoy)?;
     let skips = skips::Skips::begin(&ready.target)?;
-    let steps: [(&str, &[&str]); 4] = [
+    let steps: [(&str, &[&str]); 5] = [
         ("format", &["fmt", "--all", "--check"]),
         ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         ("programs", &["build", "--workspace", "--bins"]),
+        // What it keeps in memory is a promise of the release build.
+        ("release", &["build", "--release", "--bin", "ringway-proxy"]),
         ("tests", &["test", "--workspace", "--no-fail-fast"]),
     ];
     let outcome = steps.iter().try_for_each(|(name, words)| {
-        run::cargo(name, words, &[("RINGWAY_ENVOY", &ready.envoy), ("RINGWAY_SKIPS", skips.path())])
+        let told = [
+            ("RINGWAY_ENVOY", ready.envoy.as_path()),
+            ("RINGWAY_ISTIO_DATA", ready.istio.as_path()),
+            ("RINGWAY_SKIPS", skips.path()),
+        ];
+        run::cargo(name, words, &told)
     });
     skips.print();
     outcome

@@ -14,6 +14,8 @@ pub(crate) struct Ready {
     pub(crate) target: PathBuf,
     /// The real Envoy.
     pub(crate) envoy: PathBuf,
+    /// Istio's own test data; tests that compare with it skip by name where it is not there.
+    pub(crate) istio: PathBuf,
 }
 
 /// Everything, quick where it is there already. `envoy` is one that is to be used as it is.
@@ -31,5 +33,14 @@ pub(crate) fn all(envoy: Option<PathBuf>) -> Result<Ready, String> {
     let version = run::output(&envoy, &["--version"])
         .ok_or_else(|| format!("{} does not run: --version failed", envoy.display()))?;
     println!("envoy: {}", version.trim());
-    Ok(Ready { target, envoy })
+    Ok(Ready { target, envoy, istio: istio()? })
+}
+
+/// Istio's test data: what the environment names, else a folder beside the checkout.
+fn istio() -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os("RINGWAY_ISTIO_DATA") {
+        return Ok(named.into());
+    }
+    let here = std::env::current_dir().map_err(|error| error.to_string())?;
+    Ok(here.join("../shared/data/istio"))
 }
