@@ -4,17 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use api::envoy::bootstrap::Bootstrap;
-use api::envoy::cluster::Cluster;
-use api::envoy::core::api_config_source::ApiType;
-use api::envoy::core::socket_address::PortSpecifier;
-use api::envoy::core::{self, DataSource, GrpcService, Node, address, data_source, grpc_service};
-use api::envoy::endpoint::lb_endpoint::HostIdentifier;
-use api::envoy::matcher::string_matcher::MatchPattern;
+use api::envoy::core::Node;
 use api::envoy::protobuf::value;
-use api::envoy::tls::UpstreamTlsContext;
-use api::envoy::tls::common_tls_context::ValidationContextType;
 use api::names::SpiffeId;
+use config::{Bootstrap, ControlPlane};
 
 use crate::error::AgentError;
 use crate::identity::Source;
@@ -107,17 +100,16 @@ impl Surroundings {
 }
 
 impl AgentConfig {
-    /// Reads what concerns the agent out of a bootstrap.
-    pub fn new(bootstrap: &Bootstrap, around: &Surroundings) -> Result<Self, AgentError> {
-        let node = bootstrap.node.clone().unwrap_or_default();
-        let admin = bootstrap.admin.as_ref().and_then(|admin| admin.address.as_ref());
-        let admin = match admin {
-            None => None,
-            Some(address) => Some(admin_address(address)?),
-        };
-        let control = control(bootstrap, around)?;
-        let identity = identity(&node, control.as_ref(), around)?;
-        Ok(Self { node, admin, control, identity })
+    /// Takes what concerns the agent out of a bootstrap.
+    pub fn new(
+        bootstrap: &Bootstrap,
+        plane: Option<ControlPlane>,
+        around: &Surroundings,
+    ) -> Result<Self, AgentError> {
+        let Bootstrap { node, admin, .. } = bootstrap;
+        let control = plane.map(|plane| control(node, plane, around));
+        let identity = identity(node, control.as_ref(), around)?;
+        Ok(Self { node: node.clone(), admin: *admin, control, identity })
     }
 }
 
@@ -125,136 +117,21 @@ fn bad(place: &str, reason: impl ToString) -> AgentError {
     AgentError::new("agent.bootstrap", place, reason)
 }
 
-fn admin_address(address: &core::Address) -> Result<SocketAddr, AgentError> {
-    let place = "admin.address";
-    match read_address(address, place)? {
-        Address::Tcp(host, port) => host
-            .parse()
-            .map(|ip| SocketAddr::new(ip, port))
-            .map_err(|_| bad(place, format!("\"{host}\" is not an IP address"))),
-        Address::Unix(_) => Err(bad(place, "only a socket_address is supported")),
-    }
-}
-
-fn read_address(address: &core::Address, place: &str) -> Result<Address, AgentError> {
-    match &address.address {
-        Some(address::Address::SocketAddress(socket)) => match socket.port_specifier {
-            Some(PortSpecifier::PortValue(port)) => u16::try_from(port)
-                .map(|port| Address::Tcp(socket.address.clone(), port))
-                .map_err(|_| bad(place, format!("{port} is not a port"))),
-            _ => Err(bad(place, "port_value has to be given")),
-        },
-        Some(address::Address::Pipe(pipe)) => Ok(Address::Unix(pipe.path.clone().into())),
-        _ => Err(bad(place, "a socket_address or a pipe has to be given")),
-    }
-}
-
-fn control(bootstrap: &Bootstrap, around: &Surroundings) -> Result<Option<Control>, AgentError> {
-    let ads = bootstrap.dynamic_resources.as_ref().and_then(|dynamic| dynamic.ads_config.as_ref());
-    let Some(ads) = ads else { return Ok(None) };
-    let place = "dynamic_resources.ads_config";
-    let mode = match ApiType::try_from(ads.api_type) {
-        Ok(ApiType::Grpc | ApiType::AggregatedGrpc) => Mode::StateOfTheWorld,
-        Ok(ApiType::DeltaGrpc | ApiType::AggregatedDeltaGrpc) => Mode::Delta,
-        _ => return Err(bad(place, "api_type has to be GRPC or DELTA_GRPC")),
-    };
-    let [service] = ads.grpc_services.as_slice() else {
-        return Err(bad(place, "grpc_services has to have exactly one service"));
-    };
-    let mut target = cluster_target(bootstrap, service, place)?;
-    target.token_file.clone_from(&around.token_file);
-    let named = target.metadata.iter().any(|(key, _)| key.eq_ignore_ascii_case(CLUSTER_ID));
-    if let Some(id) = bootstrap.node.as_ref().and_then(|node| word(node, "CLUSTER_ID"))
+fn control(node: &Node, plane: ControlPlane, around: &Surroundings) -> Control {
+    let ControlPlane { delta, mut metadata, targets, tls } = plane;
+    let named = metadata.iter().any(|(key, _)| key.eq_ignore_ascii_case(CLUSTER_ID));
+    if let Some(id) = word(node, "CLUSTER_ID")
         && !named
     {
-        target.metadata.push((CLUSTER_ID.to_owned(), id));
+        metadata.push((CLUSTER_ID.to_owned(), id));
     }
+    let token_file = around.token_file.clone();
+    let mut target = Target { address: Address::AnyOf(targets), tls, token_file, metadata };
     if target.tls.is_none() && !target.is_local() {
         // Plaintext control planes do not authenticate, and a token must not travel in the clear.
         target.token_file = None;
     }
-    Ok(Some(Control { target, mode }))
-}
-
-/// The server behind `envoy_grpc`, with the metadata of the service.
-fn cluster_target(
-    bootstrap: &Bootstrap,
-    service: &GrpcService,
-    place: &str,
-) -> Result<Target, AgentError> {
-    let Some(grpc_service::TargetSpecifier::EnvoyGrpc(grpc)) = &service.target_specifier else {
-        return Err(bad(place, "only envoy_grpc is supported"));
-    };
-    let clusters = bootstrap.static_resources.iter().flat_map(|resources| &resources.clusters);
-    let mut clusters = clusters.filter(|cluster| cluster.name == grpc.cluster_name);
-    let Some(cluster) = clusters.next() else {
-        let reason = format!("there is no static cluster \"{}\"", grpc.cluster_name);
-        return Err(bad(place, reason));
-    };
-    let metadata = service.initial_metadata.iter().map(|h| (h.key.clone(), h.value.clone()));
-    let place = format!("cluster \"{}\"", cluster.name);
-    let address = cluster_address(cluster, &place)?;
-    let tls = cluster_tls(cluster, &address, &place)?;
-    Ok(Target { address, tls, token_file: None, metadata: metadata.collect() })
-}
-
-fn cluster_address(cluster: &Cluster, place: &str) -> Result<Address, AgentError> {
-    let localities = cluster.load_assignment.iter().flat_map(|load| &load.endpoints);
-    let mut endpoints = localities.flat_map(|locality| &locality.lb_endpoints);
-    let first = endpoints.next().and_then(|endpoint| endpoint.host_identifier.as_ref());
-    match first {
-        Some(HostIdentifier::Endpoint(endpoint)) => match &endpoint.address {
-            Some(address) => read_address(address, place),
-            None => Err(bad(place, "the endpoint has no address")),
-        },
-        _ => Err(bad(place, "the control plane's cluster needs an endpoint in load_assignment")),
-    }
-}
-
-fn cluster_tls(
-    cluster: &Cluster,
-    address: &Address,
-    place: &str,
-) -> Result<Option<TargetTls>, AgentError> {
-    use api::envoy::core::transport_socket::ConfigType;
-    let config = cluster.transport_socket.as_ref().and_then(|socket| socket.config_type.as_ref());
-    let Some(ConfigType::TypedConfig(any)) = config else { return Ok(None) };
-    let context: UpstreamTlsContext =
-        api::unpack(any).map_err(|error| bad(place, format!("transport_socket: {error}")))?;
-    let common = context.common_tls_context.unwrap_or_default();
-    let Some(ValidationContextType::ValidationContext(validation)) =
-        &common.validation_context_type
-    else {
-        return Err(bad(place, "a validation_context with trusted_ca.filename has to be given"));
-    };
-    let root_file = file(validation.trusted_ca.as_ref())
-        .ok_or_else(|| bad(place, "trusted_ca.filename has to be given"))?;
-    let names = validation.match_typed_subject_alt_names.iter();
-    let exact = names.filter_map(|san| san.matcher.as_ref()).find_map(|matcher| {
-        match matcher.match_pattern.as_ref()? {
-            MatchPattern::Exact(name) => Some(name.clone()),
-            _ => None,
-        }
-    });
-    let host = match address {
-        Address::Tcp(host, _) => Some(host.clone()),
-        Address::Unix(_) => None,
-    };
-    let sni = Some(context.sni).filter(|sni| !sni.is_empty());
-    let server_name = sni.or(exact).or(host).ok_or_else(|| bad(place, "sni has to be given"))?;
-    let identity_files = match common.tls_certificates.as_slice() {
-        [] => None,
-        [own] => file(own.certificate_chain.as_ref()).zip(file(own.private_key.as_ref())),
-        _ => return Err(bad(place, "more than one certificate for one client")),
-    };
-    Ok(Some(TargetTls { server_name, root_file, identity_files }))
-}
-
-fn file(source: Option<&DataSource>) -> Option<PathBuf> {
-    match &source?.specifier {
-        Some(data_source::Specifier::Filename(name)) => Some(name.into()),
-        _ => None,
-    }
+    Control { target, mode: if delta { Mode::Delta } else { Mode::StateOfTheWorld } }
 }
 
 fn identity(

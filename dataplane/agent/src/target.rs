@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Target as Place;
+pub use config::bootstrap::TargetTls;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -43,28 +45,14 @@ pub struct Target {
 pub enum Address {
     /// A host (name or address) and a port.
     Tcp(String, u16),
-    /// A socket in the file system.
-    Unix(PathBuf),
-}
-
-/// How a server is verified, and what is shown to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetTls {
-    /// Its certificate must be for this name.
-    pub server_name: String,
-    /// The roots: a PEM file, read anew for each connection.
-    pub root_file: PathBuf,
-    /// What is shown to it: chain and key as PEM files. `None`: nothing, the token says who we are.
-    pub identity_files: Option<(PathBuf, PathBuf)>,
+    /// One server at several places, to be tried in turn.
+    AnyOf(Vec<Place>),
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
+        let places: Vec<_> = self.places().iter().map(Place::to_string).collect();
+        f.write_str(&places.join(", "))
     }
 }
 
@@ -76,37 +64,49 @@ impl Address {
         (!host.is_empty()).then_some(Self::Tcp(host.to_owned(), port.parse().ok()?))
     }
 
-    /// On this machine, where nobody listens in between.
-    fn is_local(&self) -> bool {
+    fn places(&self) -> Vec<Place> {
         match self {
-            Self::Unix(_) => true,
-            Self::Tcp(host, _) => {
-                host == "localhost"
-                    || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-            }
+            Self::Tcp(host, port) => vec![Place::Tcp { host: host.clone(), port: *port }],
+            Self::AnyOf(places) => places.clone(),
         }
     }
 }
 
 impl Target {
-    /// Connects, and says on failure what was tried.
+    /// Connects to the first place that answers, and says on failure what was tried.
     pub async fn connect(&self) -> Result<Channel, AgentError> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.authority()))
-            .map_err(|error| self.error(error))?
+        let mut tried: Option<AgentError> = None;
+        for place in self.address.places() {
+            let error = match self.connect_to(&place).await {
+                Ok(channel) => return Ok(channel),
+                Err(error) => error,
+            };
+            tried = Some(match tried {
+                None => error,
+                Some(first) => AgentError { reason: format!("{}; {error}", first.reason), ..first },
+            });
+        }
+        Err(tried.unwrap_or_else(|| self.error("there is no place to connect to")))
+    }
+
+    async fn connect_to(&self, place: &Place) -> Result<Channel, AgentError> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.authority(place)))
+            .map_err(|error| failed(place, error))?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, self.dial())
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, self.dial(place))
             .await
-            .map_err(|_| self.error(format!("no connection within {CONNECT_TIMEOUT:?}")))??;
+            .map_err(|_| failed(place, format!("no connection within {CONNECT_TIMEOUT:?}")))??;
         // One connection a channel: when it breaks the caller begins anew, with fresh secrets.
         let mut stream = Some(TokioIo::new(stream));
         let connector = tower::service_fn(move |_| {
             let stream = stream.take().ok_or_else(|| std::io::Error::other("connection lost"));
             async move { stream }
         });
-        endpoint.connect_with_connector(connector).await.map_err(|error| self.error(chain(&error)))
+        let connected = endpoint.connect_with_connector(connector).await;
+        connected.map_err(|error| failed(place, chain(&error)))
     }
 
     /// What goes with a call: metadata and the token as it is now.
@@ -128,7 +128,7 @@ impl Target {
     async fn bearer(&self, path: &Path) -> Result<MetadataValue<Ascii>, AgentError> {
         let refused =
             |reason: String| AgentError::new("agent.token", path.display().to_string(), reason);
-        if self.tls.is_none() && !self.address.is_local() {
+        if self.tls.is_none() && !self.is_local() {
             return Err(refused(format!(
                 "a token is not sent to {} without TLS; configure TLS or take the token away",
                 self.address
@@ -147,69 +147,78 @@ impl Target {
         Ok(value)
     }
 
-    /// On this machine.
+    /// On this machine, where nobody listens in between.
     pub(crate) fn is_local(&self) -> bool {
-        self.address.is_local()
+        self.address.places().iter().all(|place| match place {
+            Place::Unix(_) => true,
+            Place::Tcp { host, .. } => {
+                host == "localhost"
+                    || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            }
+        })
     }
 
-    fn authority(&self) -> String {
-        match (&self.tls, &self.address) {
-            (Some(tls), Address::Tcp(_, port)) => format!("{}:{port}", tls.server_name),
-            (_, Address::Unix(_)) => "localhost".to_owned(),
-            (None, address) => address.to_string(),
+    fn authority(&self, place: &Place) -> String {
+        match (&self.tls, place) {
+            (Some(tls), Place::Tcp { port, .. }) => format!("{}:{port}", tls.server_name),
+            (_, Place::Unix(_)) => "localhost".to_owned(),
+            (None, place) => place.to_string(),
         }
     }
 
-    async fn dial(&self) -> Result<Box<dyn Stream>, AgentError> {
-        let stream: Box<dyn Stream> = match &self.address {
-            Address::Tcp(host, port) => {
+    async fn dial(&self, place: &Place) -> Result<Box<dyn Stream>, AgentError> {
+        let stream: Box<dyn Stream> = match place {
+            Place::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await;
-                let stream = stream.map_err(|error| self.error(error))?;
-                stream.set_nodelay(true).map_err(|error| self.error(error))?;
+                let stream = stream.map_err(|error| failed(place, error))?;
+                stream.set_nodelay(true).map_err(|error| failed(place, error))?;
                 Box::new(stream)
             }
-            Address::Unix(path) => {
-                Box::new(UnixStream::connect(path).await.map_err(|error| self.error(error))?)
+            Place::Unix(path) => {
+                Box::new(UnixStream::connect(path).await.map_err(|error| failed(place, error))?)
             }
         };
         let Some(tls) = &self.tls else { return Ok(stream) };
-        let connector = TlsConnector::from(Arc::new(tls.config().await?));
+        let connector = TlsConnector::from(Arc::new(client_config(tls).await?));
         let name = ServerName::try_from(tls.server_name.clone())
-            .map_err(|_| self.error(format!("\"{}\" is not a server name", tls.server_name)))?;
+            .map_err(|_| failed(place, format!("\"{}\" is not a server name", tls.server_name)))?;
         let stream = connector.connect(name, stream).await;
-        Ok(Box::new(stream.map_err(|error| self.error(format!("TLS: {error}")))?))
+        Ok(Box::new(stream.map_err(|error| failed(place, format!("TLS: {error}")))?))
     }
 
     fn error(&self, reason: impl ToString) -> AgentError {
-        AgentError::new("agent.connect", self.address.to_string(), reason)
+        failed(&self.address, reason)
     }
 }
 
-impl TargetTls {
-    /// Reads the files and builds a configuration that speaks HTTP/2 only.
-    async fn config(&self) -> Result<ClientConfig, AgentError> {
-        let bad = |path: &Path, reason: String| {
-            AgentError::new("agent.tls_files", path.display().to_string(), reason)
-        };
-        let trust = tls::Trust::from_pem(&read(&self.root_file).await?)
-            .map_err(|error| bad(&self.root_file, error.detail))?;
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(trust.certificates().iter().cloned());
-        let builder = ClientConfig::builder_with_provider(tls::provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| bad(&self.root_file, error.to_string()))?
-            .with_root_certificates(roots);
-        let mut config = match &self.identity_files {
-            None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let identity = tls::Identity::from_pem(&read(chain).await?, &read(key).await?)
-                    .map_err(|error| bad(chain, error.detail))?;
-                builder.with_client_cert_resolver(identity.client_resolver())
-            }
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(config)
-    }
+fn failed(place: &impl fmt::Display, reason: impl ToString) -> AgentError {
+    AgentError::new("agent.connect", place.to_string(), reason)
+}
+
+/// Reads the files and builds a configuration that speaks HTTP/2 only.
+async fn client_config(target: &TargetTls) -> Result<ClientConfig, AgentError> {
+    let TargetTls { server_name: _, root_file, identity_files } = target;
+    let bad = |path: &Path, reason: String| {
+        AgentError::new("agent.tls_files", path.display().to_string(), reason)
+    };
+    let trust = tls::Trust::from_pem(&read(root_file).await?)
+        .map_err(|error| bad(root_file, error.detail))?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(trust.certificates().iter().cloned());
+    let builder = ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad(root_file, error.to_string()))?
+        .with_root_certificates(roots);
+    let mut config = match identity_files {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let identity = tls::Identity::from_pem(&read(chain).await?, &read(key).await?)
+                .map_err(|error| bad(chain, error.detail))?;
+            builder.with_client_cert_resolver(identity.client_resolver())
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
 }
 
 async fn read(path: &Path) -> Result<Vec<u8>, AgentError> {

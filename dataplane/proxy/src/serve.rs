@@ -6,9 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use agent::{AgentConfig, AgentError, Applier, Parts, Surroundings};
-use api::envoy::bootstrap as v3;
 use config::snapshot::Bound;
-use config::{Bootstrap, Code, Kind, ListenerOptions, Refused};
+use config::{Bootstrap, Compiler, ListenerOptions, Update};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ring::{Bind, Which, machine};
 use session::Counters;
@@ -22,7 +21,7 @@ use crate::signals::{EndsProcess, Signals};
 /// `--mode validate`
 pub(crate) fn validate(args: &Args) -> Result<(), Failure> {
     let summary = config::validate::file(&args.config).map_err(Failure::Refused)?;
-    read(args).and_then(|message| settings(&message))?;
+    settings(&read(args)?)?;
     println!(
         "{}: good, {} listeners and {} clusters",
         args.config.display(),
@@ -39,12 +38,13 @@ pub(crate) fn validate(args: &Args) -> Result<(), Failure> {
 pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     let signals = Signals::block()?;
     raise_open_files();
-    let message = read(args)?;
-    let settings = settings(&message)?;
+    let mut bootstrap = read(args)?;
+    let settings = settings(&bootstrap)?;
     let which = driver(args.driver)?;
     let workers = machine::workers(args.concurrency);
     let wakers = Wakers::default();
-    let applier = load(message, workers, &wakers, settings.control.is_some())?;
+    let resources = bootstrap.take_resources();
+    let applier = load(resources, workers, &wakers, settings.control.is_some())?;
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
     let crew = Crew::start(workers, which, &applier, wakers, &counters)?;
     let (quit, _) = watch::channel(false);
@@ -66,24 +66,19 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn read(args: &Args) -> Result<v3::Bootstrap, Failure> {
-    let hint = "give the path of an Envoy bootstrap with -c FILE";
-    let path = args.config.display();
-    let text = std::fs::read_to_string(&args.config)
-        .map_err(|error| Failure::start(format!("reading {path}"), error, hint))?;
-    api::text::parse(&text).map_err(|error| {
-        let (kind, name) = (Kind::Bootstrap, path.to_string());
-        let (field, code, reason) = (error.place, Code::Malformed, error.reason);
-        Failure::Refused(vec![Refused { kind, name, field, code, reason }])
-    })
+fn read(args: &Args) -> Result<Bootstrap, Failure> {
+    Bootstrap::read(&args.config).map_err(|refused| Failure::Refused(vec![refused]))
 }
 
-fn settings(message: &v3::Bootstrap) -> Result<AgentConfig, Failure> {
+fn settings(bootstrap: &Bootstrap) -> Result<AgentConfig, Failure> {
+    // The way to the control plane needs no secret of the file, so that any compiler will do.
+    let plane = bootstrap.control_plane(&mut Compiler::new());
+    let plane = plane.map_err(|refused| Failure::Refused(vec![refused]))?;
     let exists = |path: &str| std::path::Path::new(path).exists();
     let around = Surroundings::read(|name| std::env::var(name).ok(), exists);
     let hint = "docs/config-support.md says what the bootstrap and the environment may hold";
     around
-        .and_then(|around| AgentConfig::new(message, &around))
+        .and_then(|around| AgentConfig::new(bootstrap, plane, &around))
         .map_err(|error| Failure::start("the agent's settings", error, hint))
 }
 
@@ -99,17 +94,15 @@ fn driver(asked: Which) -> Result<Which, Failure> {
 
 /// Puts the file's own resources into force, or says what is wrong with them.
 fn load(
-    message: v3::Bootstrap,
+    resources: Update,
     workers: usize,
     wakers: &Wakers,
     controlled: bool,
 ) -> Result<Applier, Failure> {
-    let mut bootstrap =
-        Bootstrap::from_message(message).map_err(|refused| Failure::Refused(vec![refused]))?;
     let wakers = wakers.clone();
     let bind = move |address, options: &ListenerOptions| bind(address, options, workers);
     let mut applier = Applier::new(Box::new(bind), Box::new(move || wakers.wake()), controlled);
-    let refused = applier.load_file(bootstrap.take_resources());
+    let refused = applier.load_file(resources);
     if refused.is_empty() { Ok(applier) } else { Err(Failure::Refused(refused)) }
 }
 

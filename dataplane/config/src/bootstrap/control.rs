@@ -1,40 +1,37 @@
 //! The cluster that leads to the control plane. The agent connects to it by its own means (gRPC on
 //! its thread), so it may be what the traffic's clusters may not: a name, a Unix socket, HTTP/2.
 
+use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use api::envoy::cluster::Cluster;
 use api::envoy::cluster::cluster::{ClusterDiscoveryType, DiscoveryType};
-use api::envoy::core::{TransportSocket, address, socket_address};
+use api::envoy::core::{
+    ApiConfigSource, DataSource, HeaderValue, SocketAddress, TransportSocket, address,
+    data_source::Specifier, socket_address,
+};
 use api::envoy::endpoint::{LbEndpoint, lb_endpoint};
 use api::envoy::raw_buffer::RawBuffer;
-use api::envoy::tls::UpstreamTlsContext;
+use api::envoy::tls::common_tls_context::ValidationContextType;
+use api::envoy::tls::{CommonTlsContext, UpstreamTlsContext};
 use prost::Name;
-use tls::ClientSpec;
+use tls::{ClientContext, ClientSpec, SanKind, SanMatch, SanPattern};
 
 use crate::compile::{
     At, Compiler, Fault, decide, source, tls as tls_context, type_name, typed, typed_config, value,
 };
 
-/// Envoy's default.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How the control plane is reached.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPlane {
-    /// The cluster's name, for logs.
-    pub cluster: String,
-    /// `:authority` of the stream; empty: the cluster's name.
-    pub authority: String,
     /// The delta protocol instead of the state of the world.
     pub delta: bool,
+    /// What goes with each call (`initial_metadata`).
+    pub metadata: Vec<(String, String)>,
     /// Where it may be, to be tried in turn. At least one.
     pub targets: Vec<Target>,
-    /// `None`: plain bytes. Its trust and identity are slots, possibly still empty.
-    pub tls: Option<ClientSpec>,
-    /// The time to connect.
-    pub connect_timeout: Duration,
+    /// `None`: plain bytes.
+    pub tls: Option<TargetTls>,
 }
 
 /// One place of the control plane.
@@ -51,33 +48,84 @@ pub enum Target {
     Unix(PathBuf),
 }
 
+/// How a server that the agent connects to is verified, and what is shown to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetTls {
+    /// It is asked for, and its certificate must be for it.
+    pub server_name: String,
+    /// The roots: a PEM file, read anew for each connection.
+    pub root_file: PathBuf,
+    /// What is shown to it: chain and key as PEM files. `None`: nothing, the token says who we are.
+    pub identity_files: Option<(PathBuf, PathBuf)>,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `ads_config`: the cluster that it names, and what is said to it.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) cluster: String,
+    delta: bool,
+    metadata: Vec<(String, String)>,
+}
+
+impl Source {
+    pub(super) fn read(at: &At<'_>, config: &ApiConfigSource) -> Result<Self, Fault> {
+        // Any other source has no use for metadata, so that it is refused where all are read.
+        let mut config = config.clone();
+        let services = config.grpc_services.iter_mut();
+        let given: Vec<_> =
+            services.flat_map(|service| std::mem::take(&mut service.initial_metadata)).collect();
+        let source::Grpc { cluster, authority, delta } = source::grpc(at, &config)?;
+        let at = at.field("grpc_services");
+        let at = at.item(0);
+        at.field("envoy_grpc").refuse("authority", &authority)?;
+        let at = at.field("initial_metadata");
+        let pairs = given.into_iter().enumerate();
+        let metadata = pairs.map(|(index, header)| pair(&at.item(index), header));
+        Ok(Self { cluster, delta, metadata: metadata.collect::<Result<_, _>>()? })
+    }
+}
+
+/// The value may be a secret, so that it is in no message.
+fn pair(at: &At<'_>, header: HeaderValue) -> Result<(String, String), Fault> {
+    let HeaderValue { key, value, raw_value } = header;
+    at.refuse("raw_value", &raw_value)?;
+    let of_a_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if key.is_empty() || !key.bytes().all(of_a_key) || key.to_ascii_lowercase().ends_with("-bin") {
+        return Err(at.field("key").invalid(format!("`{key}` is no name of gRPC's text metadata")));
+    }
+    if !value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%') {
+        return Err(at.field("value").unsupported("only ASCII text without `%` is supported"));
+    }
+    Ok((key, value))
+}
+
 /// What the bootstrap file says of it.
 #[derive(Debug)]
 pub(super) struct Ads {
-    pub(super) grpc: source::Grpc,
+    pub(super) source: Source,
     pub(super) cluster: Cluster,
 }
 
 impl Ads {
-    pub(super) fn cluster_name(&self) -> &str {
-        &self.grpc.cluster
-    }
-
     pub(super) fn compile(&self, compiler: &mut Compiler) -> Result<ControlPlane, Fault> {
         let root = At::root();
         let at = &root;
         refuse_others(at, &self.cluster)?;
-        let Cluster { connect_timeout, transport_socket, .. } = &self.cluster;
-        let connect = value::duration(&at.field("connect_timeout"), connect_timeout)?;
-        let source::Grpc { cluster, authority, delta } = &self.grpc;
-        Ok(ControlPlane {
-            cluster: cluster.clone(),
-            authority: authority.clone(),
-            delta: *delta,
-            targets: targets(at, &self.cluster)?,
-            tls: tls(&at.field("transport_socket"), transport_socket.as_ref(), compiler)?,
-            connect_timeout: connect.unwrap_or(CONNECT_TIMEOUT),
-        })
+        let targets = targets(at, &self.cluster)?;
+        let socket = self.cluster.transport_socket.as_ref();
+        let tls = tls(&at.field("transport_socket"), socket, &targets, compiler)?;
+        let Source { cluster: _, delta, metadata } = &self.source;
+        Ok(ControlPlane { delta: *delta, metadata: metadata.clone(), targets, tls })
     }
 }
 
@@ -85,10 +133,10 @@ impl Ads {
 fn refuse_others(at: &At<'_>, cluster: &Cluster) -> Result<(), Fault> {
     decide!(at, cluster => Cluster {
         used: cluster_discovery_type;
-        used_elsewhere: name, load_assignment, connect_timeout, transport_socket;
+        used_elsewhere: name, load_assignment, transport_socket;
         refused: transport_socket_matches, transport_socket_matcher, health_checks, filters,
             upstream_bind_config, lb_subset_config, upstream_config, eds_cluster_config;
-        without_effect: alt_stat_name, stats_matcher, per_connection_buffer_limit_bytes,
+        without_effect: connect_timeout, alt_stat_name, stats_matcher, per_connection_buffer_limit_bytes,
             per_connection_buffer_high_watermark_timeout, lb_policy, max_requests_per_connection,
             circuit_breakers, upstream_http_protocol_options, common_http_protocol_options,
             http_protocol_options, http2_protocol_options, typed_extension_protocol_options,
@@ -134,24 +182,30 @@ fn target(at: &At<'_>, endpoint: &LbEndpoint) -> Result<Target, Fault> {
     };
     let at = at.field("address");
     match endpoint.address.as_ref().and_then(|address| address.address.as_ref()) {
-        Some(address::Address::SocketAddress(address)) => {
-            let Some(socket_address::PortSpecifier::PortValue(port)) = address.port_specifier
-            else {
-                return Err(at.missing("`port_value` has to be given"));
-            };
-            let port = value::port(&at.field("port_value"), port)?;
-            Ok(Target::Tcp { host: address.address.clone(), port })
-        }
+        Some(address::Address::SocketAddress(address)) => tcp(&at, address),
         Some(address::Address::Pipe(pipe)) => Ok(Target::Unix(PathBuf::from(&pipe.path))),
         _ => Err(at.unsupported("a socket address or a pipe has to be given")),
     }
 }
 
+fn tcp(at: &At<'_>, address: &SocketAddress) -> Result<Target, Fault> {
+    at.refuse("protocol", &address.protocol)?;
+    at.refuse("resolver_name", &address.resolver_name)?;
+    at.refuse("ipv4_compat", &address.ipv4_compat)?;
+    at.refuse("network_namespace_filepath", &address.network_namespace_filepath)?;
+    let Some(socket_address::PortSpecifier::PortValue(port)) = address.port_specifier else {
+        return Err(at.missing("`port_value` has to be given"));
+    };
+    let port = value::port(&at.field("port_value"), port)?;
+    Ok(Target::Tcp { host: address.address.clone(), port })
+}
+
 fn tls(
     at: &At<'_>,
     socket: Option<&TransportSocket>,
+    targets: &[Target],
     compiler: &mut Compiler,
-) -> Result<Option<ClientSpec>, Fault> {
+) -> Result<Option<TargetTls>, Fault> {
     let Some(socket) = socket else { return Ok(None) };
     let any = typed_config(at, socket)?;
     let at = at.field("typed_config");
@@ -163,6 +217,62 @@ fn tls(
         return Err(at.unsupported(format!("the transport socket `{kind}` is not supported")));
     }
     let context: UpstreamTlsContext = typed(&at, any)?;
+    let common = context.common_tls_context.clone().unwrap_or_default();
+    let (root_file, identity_files) = files(&at.field("common_tls_context"), &common)?;
     let spec = compiler.scoped(|scope| tls_context::client_spec(&at, &context, scope))?;
-    Ok(Some(spec))
+    if !spec.alpn.is_empty() && !spec.alpn.iter().any(|protocol| protocol == b"h2") {
+        let at = at.field("common_tls_context");
+        return Err(at.field("alpn_protocols").invalid("gRPC needs `h2`"));
+    }
+    let server_name = server_name(&at, &spec, targets)?;
+    let named = ClientSpec { sni: Some(server_name.clone()), ..spec };
+    ClientContext::new(named).map_err(|error| at.invalid(error.detail))?;
+    Ok(Some(TargetTls { server_name, root_file, identity_files }))
 }
+
+/// The files of roots, and of a chain and its key.
+type Files = (PathBuf, Option<(PathBuf, PathBuf)>);
+
+/// What the agent reads anew for each connection. What else the context may hold is the traffic's.
+fn files(at: &At<'_>, common: &CommonTlsContext) -> Result<Files, Fault> {
+    at.refuse("tls_params", &common.tls_params)?;
+    let configs = &common.tls_certificate_sds_secret_configs;
+    at.refuse("tls_certificate_sds_secret_configs", configs)?;
+    let Some(ValidationContextType::ValidationContext(validation)) =
+        &common.validation_context_type
+    else {
+        return Err(at.field("validation_context").missing("it has to be given"));
+    };
+    let root = file(&at.field("validation_context").field("trusted_ca"), &validation.trusted_ca)?;
+    let Some(own) = common.tls_certificates.first() else { return Ok((root, None)) };
+    let at = at.field("tls_certificates");
+    let at = at.item(0);
+    let chain = file(&at.field("certificate_chain"), &own.certificate_chain)?;
+    Ok((root, Some((chain, file(&at.field("private_key"), &own.private_key)?))))
+}
+
+fn file(at: &At<'_>, source: &Option<DataSource>) -> Result<PathBuf, Fault> {
+    match source.as_ref().and_then(|source| source.specifier.as_ref()) {
+        Some(Specifier::Filename(name)) => Ok(name.into()),
+        _ => Err(at.missing("`filename` has to be given; the agent reads files only")),
+    }
+}
+
+/// The one name that is asked for and verified: what the context says, else the host.
+fn server_name(at: &At<'_>, spec: &ClientSpec, targets: &[Target]) -> Result<String, Fault> {
+    let same = |name: &str| spec.sni.as_ref().is_none_or(|sni| sni.eq_ignore_ascii_case(name));
+    match (spec.san.as_slice(), &spec.sni, targets) {
+        ([], Some(sni), _) => Ok(sni.clone()),
+        ([], None, [Target::Tcp { host, .. }]) => Ok(host.clone()),
+        ([], None, _) => Err(at.field("sni").missing("it has to be given")),
+        ([SanMatch { kind, pattern: SanPattern::Exact(name), .. }], ..)
+            if *kind != SanKind::Uri && same(name) =>
+        {
+            Ok(name.clone())
+        }
+        _ => Err(at.unsupported("it may ask for one exact DNS name, the same as `sni`, no other")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

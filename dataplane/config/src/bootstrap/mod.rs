@@ -14,7 +14,7 @@ use crate::compile::{At, Compiler, Fault, decide, source, type_name, value};
 use crate::refused::{Code, Kind, Refused};
 use crate::update::{Origin, Update};
 
-pub use control::{ControlPlane, Target};
+pub use control::{ControlPlane, Target, TargetTls};
 
 /// An Envoy bootstrap, read.
 #[derive(Debug)]
@@ -67,11 +67,10 @@ impl Bootstrap {
         std::mem::take(&mut self.resources)
     }
 
-    /// How the control plane is reached; `None`: there is none. To be asked after the file's own
-    /// resources were applied, because its TLS may use their secrets.
+    /// How the control plane is reached; `None`: there is none.
     pub fn control_plane(&self, compiler: &mut Compiler) -> Result<Option<ControlPlane>, Refused> {
         let Some(ads) = &self.ads else { return Ok(None) };
-        let name = ads.cluster_name();
+        let name = &ads.source.cluster;
         ads.compile(compiler).map(Some).map_err(|fault| fault.of(Kind::Cluster, name))
     }
 }
@@ -161,7 +160,7 @@ fn admin(at: &At<'_>, admin: Option<&v3::Admin>) -> Result<Option<SocketAddr>, F
 struct Dynamic {
     listeners: bool,
     clusters: bool,
-    ads: Option<source::Grpc>,
+    ads: Option<control::Source>,
 }
 
 fn dynamic(at: &At<'_>, given: Option<&DynamicResources>) -> Result<Dynamic, Fault> {
@@ -173,7 +172,8 @@ fn dynamic(at: &At<'_>, given: Option<&DynamicResources>) -> Result<Dynamic, Fau
         refused: lds_resources_locator, cds_resources_locator;
     });
     let place = at.field("ads_config");
-    let ads = ads_config.as_ref().map(|config| source::grpc(&place, config)).transpose()?;
+    let ads =
+        ads_config.as_ref().map(|config| control::Source::read(&place, config)).transpose()?;
     let from_ads = |name: &str, config: &Option<ConfigSource>| {
         if config.is_none() {
             return Ok(false);
@@ -193,7 +193,7 @@ fn dynamic(at: &At<'_>, given: Option<&DynamicResources>) -> Result<Dynamic, Fau
 /// agent's business and take no part in the traffic.
 fn statics(
     given: Option<StaticResources>,
-    ads: Option<source::Grpc>,
+    ads: Option<control::Source>,
 ) -> Result<(Update, Option<control::Ads>), Fault> {
     let StaticResources { listeners, clusters, secrets } = given.unwrap_or_default();
     let mut update = Update { origin: Origin::File, ..Update::default() };
@@ -209,11 +209,11 @@ fn statics(
     secrets.into_iter().for_each(|secret| update.secrets.push(secret));
     let ads = match (ads, to_control) {
         (None, _) => None,
-        (Some(grpc), Some(cluster)) => Some(control::Ads { grpc, cluster }),
-        (Some(grpc), None) => {
+        (Some(source), Some(cluster)) => Some(control::Ads { source, cluster }),
+        (Some(source), None) => {
             let root = At::root();
             let at = root.field("dynamic_resources");
-            let reason = format!("there is no cluster `{}` in static_resources", grpc.cluster);
+            let reason = format!("there is no cluster `{}` in static_resources", source.cluster);
             return Err(at.field("ads_config").fault(Code::Unknown, reason));
         }
     };
