@@ -23,6 +23,9 @@ use group::Head;
 pub const SMALL_BYTES: usize = 4 * 1024;
 /// Bytes of a large receive buffer.
 pub const LARGE_BYTES: usize = 64 * 1024;
+/// Receive buffers of one size that there can be: they are lent to the kernel under names of 16
+/// bits, and two buffers of one name would hold each other's bytes.
+pub const RECEIVE_BUFFERS_MAX: usize = 32 * 1024;
 /// The sizes that [`Pool::take`] hands out: small things, one TLS record with its frame, bulk.
 pub const SCRATCH_BYTES: [usize; 3] = [4 * 1024, 20 * 1024, 64 * 1024];
 
@@ -38,13 +41,15 @@ struct Groups {
 }
 
 impl Pool {
-    /// Reserves what `limits` allows.
+    /// Reserves what `limits` allows, though never more than [`RECEIVE_BUFFERS_MAX`] receive
+    /// buffers of a size.
     pub fn new(limits: &Limits) -> io::Result<Self> {
         let scratch = |size: usize| Group::new(size, limits.scratch_bytes / size);
+        let received = |size, count: usize| Group::new(size, count.min(RECEIVE_BUFFERS_MAX));
         let [few, record, bulk] = SCRATCH_BYTES;
         Ok(Self(Rc::new(Groups {
-            small: Group::new(SMALL_BYTES, limits.small_buffers)?,
-            large: Group::new(LARGE_BYTES, limits.large_buffers)?,
+            small: received(SMALL_BYTES, limits.small_buffers)?,
+            large: received(LARGE_BYTES, limits.large_buffers)?,
             scratch: [scratch(few)?, scratch(record)?, scratch(bulk)?],
             scratch_limit_bytes: limits.scratch_bytes,
         })))

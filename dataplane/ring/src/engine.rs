@@ -122,6 +122,19 @@ impl Core {
         }
     }
 
+    /// Has receiving go on when there is a buffer again.
+    fn park(&mut self, socket: Socket, size: Size) {
+        // A socket is here once, but stays when it is closed. Where half of them must be closed
+        // ones they are thrown out, so that the list is bounded however long buffers are lacking.
+        if self.parked(size).len() >= 2 * self.sockets.limit() {
+            let [small, large] = &mut self.parked;
+            for list in [small, large] {
+                list.retain(|socket| self.sockets.get(*socket).is_some_and(|slot| slot.parked));
+            }
+        }
+        self.parked(size).push_back(socket);
+    }
+
     fn parked(&mut self, size: Size) -> &mut VecDeque<Socket> {
         let [small, large] = &mut self.parked;
         match size {
@@ -402,3 +415,6 @@ macro_rules! driver_by_engine {
 
 driver_by_engine!(crate::uring::Uring);
 driver_by_engine!(crate::epoll::Epoll);
+
+#[cfg(test)]
+mod tests;

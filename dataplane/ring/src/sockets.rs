@@ -178,6 +178,11 @@ impl Sockets {
         self.places.len() - self.free.len()
     }
 
+    /// How many sockets there may be.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether one more socket would be too many.
     pub(crate) fn full(&self) -> bool {
         self.len() >= self.limit

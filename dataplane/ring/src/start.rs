@@ -51,9 +51,9 @@ impl FromStr for Which {
 pub struct Limits {
     /// Sockets, listeners included. The table grows as they come. At most 2^24 - 1.
     pub sockets: usize,
-    /// Receive buffers of 4 KiB. At most 32,768.
+    /// Receive buffers of 4 KiB. At most 32,768; what is above is not made.
     pub small_buffers: usize,
-    /// Receive buffers of 64 KiB. At most 32,768.
+    /// Receive buffers of 64 KiB. At most 32,768; what is above is not made.
     pub large_buffers: usize,
     /// Bytes of scratch buffers ([`crate::Pool::take`]) in use at once.
     pub scratch_bytes: usize,

@@ -203,20 +203,24 @@ impl Kernel for Ring {
     }
 
     fn shut_down(&mut self, core: &mut Core) {
-        /// Waits of 20 ms: a second in all, though cancelling takes microseconds.
+        /// Waits of 20 ms in a row in which nothing was let go: a second in all, though
+        /// cancelling takes microseconds.
         const WAITS_MAX: usize = 50;
         for socket in core.sockets.all() {
             self.cancel(core, socket, Cancel::All);
         }
         let mut news = Vec::new();
-        for _ in 0..WAITS_MAX {
+        let mut in_vain = 0;
+        while in_vain < WAITS_MAX {
             if self.outstanding == 0 {
                 return;
             }
+            let before = self.outstanding;
             // Descriptors and buffers that come out are closed and returned by being dropped.
             let _ = self.enter(Patience::Ns(20_000_000));
             self.reap(core, &mut news);
             news.clear();
+            in_vain = if self.outstanding < before { 0 } else { in_vain + 1 };
         }
         tracing::error!(
             outstanding = self.outstanding,

@@ -177,3 +177,11 @@ fn random_views_keep_their_bytes_and_return_their_buffers() {
     }
     assert_eq!(pool.in_use_bytes(), 0);
 }
+
+/// More could not be told apart: their names have 16 bits.
+#[test]
+fn there_are_no_more_receive_buffers_than_names() {
+    let limits = Limits { small_buffers: 70_000, scratch_bytes: 0, ..Limits::default() };
+    let pool = Pool::new(&limits).unwrap();
+    assert_eq!(pool.group(Size::Small).count(), super::RECEIVE_BUFFERS_MAX);
+}

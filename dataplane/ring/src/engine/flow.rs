@@ -76,7 +76,7 @@ impl<K: Kernel> Engine<K> {
                     && !slot.parked
                 {
                     slot.parked = true;
-                    self.core.parked(armed.size).push_back(socket);
+                    self.core.park(socket, armed.size);
                 }
             }
         }

@@ -119,8 +119,9 @@ impl<K: Kernel> Engine<K> {
             | libc::ENONET
             | libc::EHOSTUNREACH
             | libc::EOPNOTSUPP
-            | libc::ENETUNREACH => self.core.schedule(listener),
-            libc::ECANCELED => {}
+            | libc::ENETUNREACH
+            // Cancelled by a pause: its end asks again, unless it came before this answer.
+            | libc::ECANCELED => self.core.schedule(listener),
             lacking => self.pause(listener, lacking),
         }
     }

@@ -1,6 +1,7 @@
 //! Whether io_uring can be used here, and which of its younger features there are.
 
 use std::io::{self, Write};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
@@ -96,7 +97,7 @@ fn keeps_budget(ring: &mut IoUring, lent: &mut Lent) -> io::Result<bool> {
     let fd = types::Fd(reader.as_raw_fd());
     let entry = setup::receive(fd, lent::group_id(Size::Small), Some(2 * SMALL_BYTES));
     // SAFETY: the entry points to nothing; it receives into lent buffers, which `lent` keeps until
-    // the caller has dropped the ring.
+    // the caller has dropped the ring, and the loop below ends when the receive has ended.
     let queued = unsafe { ring.submission().push(&entry) };
     queued.map_err(|_| io::ErrorKind::ResourceBusy)?;
     let mut bytes = 0;
@@ -112,7 +113,8 @@ fn keeps_budget(ring: &mut IoUring, lent: &mut Lent) -> io::Result<bool> {
                 return Ok(bytes == 2 * SMALL_BYTES);
             }
             if bytes > 2 * SMALL_BYTES {
-                return Ok(false);
+                // Ends the receive: closing a ring does not wait for what is outstanding.
+                writer.shutdown(Shutdown::Both)?;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Moving bytes in bulk.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use ringway_ring::{Buf, Driver, Event, Failure, Op, RelayEnd, Relayed, Size, Socket, What};
@@ -158,12 +159,7 @@ fn the_source_fails<D: Made>() {
 fn the_destination_fails<D: Made>() {
     let mut world = World::<D>::new();
     let ((from, client), (to, server)) = (world.pair(), world.outgoing());
-    world.driver.relay(from, to).unwrap();
-    let writer = std::thread::spawn(move || {
-        let mut client = client;
-        while client.write_all(&[7; 65536]).is_ok() {}
-    });
-    world.turn_for(20);
+    relay_until_full(&mut world, [from, to], &client);
     assert!(world.driver.relayed(from) > 0);
     drop(server);
     world.expect(
@@ -173,22 +169,29 @@ fn the_destination_fails<D: Made>() {
     world.driver.reset(from);
     world.driver.reset(to);
     world.until_open(1);
-    writer.join().unwrap();
+}
+
+/// Relays until everything is full, so that the relay still runs however slow this machine is.
+fn relay_until_full<D: Made>(
+    world: &mut World<D>,
+    [from, to]: [Socket; 2],
+    mut client: &TcpStream,
+) {
+    client.set_nonblocking(true).unwrap();
+    world.driver.relay(from, to).unwrap();
+    while client.write(&[7; 65536]).is_ok() {
+        world.turn(0);
+        if world.events.drain(..).any(|event| matches!(event.what, What::Relayed(_))) {
+            world.driver.relay(from, to).unwrap();
+        }
+    }
 }
 
 fn closing_an_end_ends_it_silently<D: Made>() {
     for end in 0..2 {
         let mut world = World::<D>::new();
-        let ((from, mut client), (to, _server)) = (world.pair(), world.outgoing());
-        client.set_nonblocking(true).unwrap();
-        world.driver.relay(from, to).unwrap();
-        // Until everything is full, so that the relay still runs however slow this machine is.
-        while client.write(&[7; 65536]).is_ok() {
-            world.turn(0);
-            if world.events.drain(..).any(|event| matches!(event.what, What::Relayed(_))) {
-                world.driver.relay(from, to).unwrap();
-            }
-        }
+        let ((from, client), (to, _server)) = (world.pair(), world.outgoing());
+        relay_until_full(&mut world, [from, to], &client);
         world.turn_for(2);
         assert!(world.events.is_empty(), "{:?}", world.events);
         let [closed, left] = if end == 0 { [from, to] } else { [to, from] };

@@ -15,7 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("upstream", &["config"]),
     ("session", &["ring", "wire", "tls", "config", "policy", "upstream"]),
     ("agent", &["api", "config", "tls"]),
-    ("proxy", &["ring", "session", "agent", "api", "config"]),
+    ("proxy", &["ring", "session", "agent", "config"]),
     ("source", &["api"]),
     ("model", &["api", "source"]),
     ("translate", &["api", "model"]),
