@@ -1,6 +1,5 @@
 //! A client's connection: its states and what moves it from one to the next.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use ring::driver::{Driver, Nanos, Socket, What};
 use ring::{Buf, Key, Timer};
 
 use crate::counters::Counter;
+use crate::held::Held;
 use crate::keys::Alarm;
 use crate::limits::HANDSHAKE_MS_MAX;
 use crate::request::HttpSide;
@@ -29,7 +29,7 @@ pub(crate) struct Down {
     pub(crate) chain: Option<Arc<FilterChain>>,
     pub(crate) facts: Facts,
     /// Plaintext that came and could not be used yet, in order.
-    pub(crate) held: VecDeque<Buf>,
+    pub(crate) held: Held,
     pub(crate) state: DownState,
     pub(crate) timer: Option<Timer>,
     /// When the timer rings, while it is set for patience.
@@ -81,7 +81,7 @@ impl Facts {
 
 impl Down {
     pub(crate) fn new(io: Transport, listener: Arc<Listener>, facts: Facts) -> Self {
-        let (held, state) = (VecDeque::new(), DownState::Inspecting);
+        let (held, state) = (Held::default(), DownState::Inspecting);
         Self {
             io,
             listener,
@@ -99,8 +99,9 @@ impl Down {
     pub(crate) fn is_idle(&self) -> bool {
         match &self.state {
             DownState::Http(http) => http.is_idle() && self.held.is_empty(),
-            DownState::Inspecting | DownState::Handshaking => true,
-            DownState::Tcp(_) => false,
+            DownState::Inspecting => self.held.is_empty(),
+            // A handshake has its deadline, and a request right behind it.
+            DownState::Handshaking | DownState::Tcp(_) => false,
         }
     }
 }
@@ -120,7 +121,10 @@ impl<D: Driver> Worker<D> {
                 down.io.ended();
                 self.on_down_eof(key);
             }
-            What::Sent(_) => self.on_down_sent(key),
+            What::Sent(_) => {
+                down.io.sent(&mut self.io.driver);
+                self.on_down_sent(key);
+            }
             What::Relayed(relayed) => self.on_relayed_up(key, relayed),
             What::Failed(_) => self.abort_down(key),
             What::Accepted(_) | What::Connected | What::Woken => {}
@@ -133,20 +137,26 @@ impl<D: Driver> Worker<D> {
         let mut plain = std::mem::take(&mut self.plain);
         let received =
             down.io.receive(&mut self.io.driver, &mut self.io.scratch, bytes, &mut plain);
-        down.held.extend(plain.drain(..));
+        let pool = self.io.driver.pool();
+        let kept = plain.drain(..).try_for_each(|bytes| down.held.push(pool, bytes));
         self.plain = plain;
-        if let Err(fault) = received {
+        if let Err(fault) = received.and(kept) {
             return self.on_down_fault(key, &fault);
         }
+        let ended = down.io.is_closed_by_peer();
         if was_handshaking && !down.io.is_handshaking() {
             self.io.counters.count(Counter::DownstreamTlsHandshakes);
-            return self.begin_terminal(key);
+            self.begin_terminal(key);
+        } else {
+            self.use_held(key);
         }
-        let ended = down.io.is_closed_by_peer();
-        self.use_held(key);
-        if ended && let Some(down) = self.downs.get_mut(key) {
-            down.io.ended();
-            self.on_down_eof(key);
+        if ended {
+            // What came in front of the good-bye comes first.
+            self.serve(key);
+            if let Some(down) = self.downs.get_mut(key) {
+                down.io.ended();
+                self.on_down_eof(key);
+            }
         }
     }
 
@@ -176,30 +186,29 @@ impl<D: Driver> Worker<D> {
         if !down.io.is_clear(&self.io.driver) {
             return;
         }
-        let feeder = match &down.state {
-            DownState::Tcp(tcp) => tcp.up,
-            DownState::Http(http) => {
-                http.stream.and_then(|stream| self.streams.get(stream)).and_then(|s| s.up)
-            }
-            DownState::Inspecting | DownState::Handshaking => None,
-        };
-        if let Some(up) = feeder {
+        if matches!(down.state, DownState::Http(_)) {
+            // A pipelined request may have waited for the answers before it to leave.
+            self.ready.push(key);
+        }
+        if let Some(up) = self.partner_of(key) {
             self.rearm_up(up);
+        }
+    }
+
+    /// The upstream's connection that this one is joined to.
+    fn partner_of(&self, key: Key) -> Option<Key> {
+        match &self.downs.get(key)?.state {
+            DownState::Inspecting | DownState::Handshaking => None,
+            DownState::Tcp(tcp) => tcp.up,
+            DownState::Http(http) => self.streams.get(http.stream?)?.up,
         }
     }
 
     /// Reads from the client again if its bytes can be used.
     pub(crate) fn rearm_down(&mut self, key: Key) {
-        let Some(down) = self.downs.get_mut(key) else { return };
-        let feeds = match &down.state {
-            DownState::Inspecting | DownState::Handshaking => None,
-            DownState::Tcp(tcp) => tcp.up,
-            DownState::Http(http) => {
-                http.stream.and_then(|stream| self.streams.get(stream)).and_then(|s| s.up)
-            }
-        };
-        let up = feeds.and_then(|up| self.ups.get(up));
+        let up = self.partner_of(key).and_then(|up| self.ups.get(up));
         let is_congested = up.is_some_and(|up| up.io.is_congested(&self.io.driver));
+        let Some(down) = self.downs.get_mut(key) else { return };
         let is_waiting = !down.held.is_empty() && !matches!(down.state, DownState::Inspecting);
         if is_congested || is_waiting {
             return;
@@ -245,8 +254,8 @@ impl<D: Driver> Worker<D> {
         let at = Some(self.io.driver.now().after(limit));
         self.io.rearm(&mut down.timer, at, Alarm::Down(key));
         // What the inspectors have looked at is the beginning of the handshake.
-        let looked_at = std::mem::take(&mut down.held);
-        for bytes in looked_at {
+        let mut looked_at = std::mem::take(&mut down.held);
+        while let Some(bytes) = looked_at.pop() {
             self.on_down_data(key, bytes);
         }
         if let Some(down) = self.downs.get_mut(key) {
@@ -287,7 +296,8 @@ impl<D: Driver> Worker<D> {
         match fault {
             Fault::Tls(error) => {
                 self.io.counters.count(Counter::DownstreamTlsErrors);
-                tracing::debug!(source = %down.facts.source, code = error.code, %error, "TLS of a client");
+                let source = down.facts.source;
+                tracing::debug!(%source, code = error.code, %error, "TLS of a client");
             }
             Fault::Memory => self.io.counters.count(Counter::DownstreamOverflow),
         }
@@ -349,7 +359,7 @@ impl<D: Driver> Worker<D> {
 }
 
 /// The network policies of the chain let the connection pass.
-fn is_admitted(down: &Down, chain: &FilterChain) -> bool {
+pub(crate) fn is_admitted(down: &Down, chain: &FilterChain) -> bool {
     let facts = RequestFacts {
         head: None,
         connection: &down.facts.connection(),

@@ -6,7 +6,7 @@ use ring::driver::Driver;
 use wire::detect::{self, Detected, Http};
 
 use crate::accept::runs_on;
-use crate::down::{Down, DownState};
+use crate::down::Down;
 use crate::limits::INSPECT_MAX;
 use crate::worker::Worker;
 
@@ -22,18 +22,20 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let gathered = &mut self.io.gathered;
         gathered.clear();
-        down.held.iter().for_each(|bytes| gathered.extend_from_slice(bytes));
-        if look(down, gathered, &mut self.io.hello) || gathered.len() >= INSPECT_MAX {
-            self.choose_chain(key);
-        } else {
-            self.rearm_down(key);
+        down.held.copy_to(gathered);
+        let is_full = gathered.len() >= INSPECT_MAX;
+        match look(down, gathered, &mut self.io.hello) {
+            Look::Done => self.choose_chain(key),
+            // As Envoy: an endless ClientHello is refused, and what is not HTTP by now never is.
+            Look::Tls if is_full => self.abort_down(key),
+            Look::Http if is_full => self.choose_chain(key),
+            Look::Tls | Look::Http => self.rearm_down(key),
         }
     }
 
     /// The client said nothing, or not enough, in time.
     pub(crate) fn on_inspect_timeout(&mut self, key: Key) {
         let Some(down) = self.downs.get(key) else { return };
-        debug_assert!(matches!(down.state, DownState::Inspecting));
         if down.listener.continue_on_timeout {
             self.choose_chain(key);
         } else {
@@ -42,31 +44,38 @@ impl<D: Driver> Worker<D> {
     }
 }
 
-/// Fills in the facts; says whether all inspectors have had their answer.
-fn look(down: &mut Down, bytes: &[u8], scratch: &mut Vec<u8>) -> bool {
+/// Which inspector has not seen enough.
+enum Look {
+    Done,
+    Tls,
+    Http,
+}
+
+/// Fills in the facts, as far as the inspectors have had their answer.
+fn look(down: &mut Down, bytes: &[u8], scratch: &mut Vec<u8>) -> Look {
     let port = down.facts.destination.port();
     let runs = |rule: &Option<_>| rule.as_ref().is_some_and(|rule| runs_on(rule, port));
     if runs(&down.listener.tls_inspector) {
         match detect::tls(bytes, scratch) {
-            Detected::More => return false,
+            Detected::More => return Look::Tls,
             Detected::Yes(hello) => {
                 down.facts.transport = Transport::Tls;
                 down.facts.sni = hello.sni.unwrap_or_default().to_ascii_lowercase();
                 down.facts.alpn.clear();
                 hello.alpn.iter().for_each(|name| push_name(&mut down.facts.alpn, name));
-                return true;
+                return Look::Done;
             }
             Detected::No => {}
         }
     }
     if runs(&down.listener.http_inspector) {
         match detect::http(bytes) {
-            Detected::More => return false,
+            Detected::More => return Look::Http,
             Detected::Yes(http) => push_name(&mut down.facts.alpn, name_of(http)),
             Detected::No => {}
         }
     }
-    true
+    Look::Done
 }
 
 fn push_name(list: &mut Vec<u8>, name: &[u8]) {

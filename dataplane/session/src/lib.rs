@@ -10,18 +10,26 @@
 
 mod accept;
 mod counters;
+mod decide;
 mod down;
 mod encode;
 mod follow;
+mod held;
 mod inspect;
 mod keys;
 pub mod limits;
+mod local;
 mod patience;
+mod pool;
+mod queue;
 mod request;
 mod response;
+mod retry;
+mod secure;
 mod stream;
 mod tcp;
 mod transport;
+mod tunnel;
 mod up;
 mod view;
 mod worker;

@@ -16,6 +16,9 @@ pub const RECV_LARGE: usize = 64 * 1024;
 
 /// With so many bytes unsent on one side the other side is not read from.
 pub const UNSENT_HIGH: usize = 256 * 1024;
+/// The same while more than half of the worker's scratch memory is in use: a few dozen peers that
+/// read slowly must not take what everybody's answers are made in.
+pub const UNSENT_SCARCE: usize = 16 * 1024;
 /// With so few bytes unsent it is read from again.
 pub const UNSENT_LOW: usize = 64 * 1024;
 
@@ -30,8 +33,22 @@ pub const BODY_WAITING_MAX: usize = 64 * 1024;
 
 /// How long a TLS handshake may take where the configuration sets no limit, in milliseconds.
 pub const HANDSHAKE_MS_MAX: u64 = 15_000;
-/// How long the bytes of a closed connection may take to leave, in milliseconds.
-pub const FLUSH_MS_MAX: u64 = 5_000;
+
+/// Pieces of a socket's send queue before short ones are copied together.
+pub const QUEUE_PIECES: usize = 32;
+/// Received pieces that are held as they are before short ones are copied together.
+pub const HELD_PIECES: usize = 4;
+/// A piece is short up to this size: half of the smallest buffer.
+pub const PIECE_SHORT: usize = 2 * 1024;
+
+/// A head that came in pieces leaves no larger buffer than this behind.
+pub const PARTIAL_KEPT: usize = 4 * 1024;
+
+/// The first retry waits a random part of this time, each later one of twice as long (Envoy's
+/// `retry_back_off` by default), in milliseconds.
+pub const RETRY_BASE_MS: u64 = 25;
+/// The longest such time, in milliseconds.
+pub const RETRY_MS_MAX: u64 = 250;
 
 /// The largest plaintext of one TLS record (RFC 8446, 5.1).
 pub const TLS_PLAIN_MAX: usize = 16 * 1024;

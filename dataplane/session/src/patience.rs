@@ -3,6 +3,8 @@
 //! The timer is moved only where a deadline comes nearer; when it rings too early it is set again.
 //! A busy connection then touches the wheel once in an idle time-out, not twice a request.
 
+use std::time::Duration;
+
 use policy::reply::Reason;
 use ring::Key;
 use ring::driver::{Driver, Nanos};
@@ -13,17 +15,26 @@ use crate::request::{HttpSide, Phase};
 use crate::worker::Worker;
 
 impl HttpSide {
-    /// When patience ends in the present phase.
-    fn deadline(&self) -> Option<Nanos> {
+    /// When patience ends in the present phase. `is_flushing`: the answers before have not left.
+    fn deadline(&self, is_flushing: bool) -> Option<Nanos> {
         let manager = self.manager();
         let limit = match self.phase {
-            Phase::Head if self.has_partial_head() => manager.request_headers_timeout,
+            // As in Envoy, where a stream begins with its first byte.
+            Phase::Head if self.has_partial_head() => {
+                sooner(manager.request_headers_timeout, manager.stream_idle_timeout)
+            }
+            // Whoever does not read its answers holds our buffers.
+            Phase::Head if is_flushing => sooner(manager.idle_timeout, manager.stream_idle_timeout),
             Phase::Head => manager.idle_timeout,
             Phase::Body(_) => manager.request_timeout,
             Phase::Waiting | Phase::Tunnel => None,
         };
         limit.map(|limit| self.phase_since.after(limit))
     }
+}
+
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    [one, other].into_iter().flatten().min()
 }
 
 impl<D: Driver> Worker<D> {
@@ -37,7 +48,8 @@ impl<D: Driver> Worker<D> {
 
     fn keep_patience(&mut self, key: Key) {
         let Some(down) = self.downs.get_mut(key) else { return };
-        let Some(at) = down.http().and_then(HttpSide::deadline) else { return };
+        let is_flushing = down.io.unsent(&self.io.driver) > 0;
+        let Some(at) = down.http().and_then(|http| http.deadline(is_flushing)) else { return };
         if down.timer.is_none() || at < down.rings_at {
             down.rings_at = at;
             self.io.rearm(&mut down.timer, Some(at), Alarm::Down(key));
@@ -46,14 +58,20 @@ impl<D: Driver> Worker<D> {
 
     pub(crate) fn on_patience_alarm(&mut self, key: Key) {
         let now = self.io.driver.now();
-        let Some(http) = self.downs.get(key).and_then(Down::http) else { return };
-        if http.deadline().is_none_or(|at| at > now) {
+        let Some(down) = self.downs.get(key) else { return };
+        let is_flushing = down.io.unsent(&self.io.driver) > 0;
+        let Some(http) = down.http() else { return };
+        if http.deadline(is_flushing).is_none_or(|at| at > now) {
             return self.keep_patience(key);
         }
+        let reason = match http.manager().request_headers_timeout {
+            Some(_) => Reason::RequestHeadersTimeout,
+            None => Reason::RequestIdleTimeout,
+        };
         match http.phase {
             Phase::Head if http.has_partial_head() => {
                 self.close_after_answer(key);
-                self.reply(key, Reason::RequestHeadersTimeout);
+                self.reply(key, reason);
             }
             Phase::Body(_) if !http.has_answered() => {
                 self.close_after_answer(key);

@@ -1,34 +1,32 @@
 //! The server side of HTTP/1.1: requests are read, judged, and sent on their way.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
-use config::snapshot::{HttpFilter, HttpManager, RouteAction, Routes};
-use policy::facts::RequestFacts;
-use policy::headers::{self, Attempt, RequestContext};
-use policy::path;
-use policy::rbac;
+use config::snapshot::{HttpManager, RouteAction};
+use policy::headers::{self, Attempt};
 use policy::reply::{self, Reason, Reply};
-use policy::route::{self, Found};
+use policy::route;
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key};
-use wire::h1::{self, Body, Limits, Parsed, Refusal, ResponseTo};
-use wire::head::{Framing, Known, Version};
+use wire::h1::{self, Body, Limits, Parsed, Refusal};
+use wire::head::{Framing, Head, Known, Version};
 
 use crate::counters::Counter;
+use crate::decide::Decision;
 use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
+use crate::limits::PARTIAL_KEPT;
 use crate::stream::Stream;
 use crate::view::{Table, Taken};
 use crate::worker::Worker;
 
 /// A client's connection that speaks HTTP/1.1.
 pub(crate) struct HttpSide {
-    manager: Arc<HttpManager>,
+    pub(crate) manager: Arc<HttpManager>,
     /// The generation that the filter chain was last compared with.
     pub(crate) generation: u64,
     /// The route table and the generation that it is of.
-    table: Option<(u64, Table)>,
+    pub(crate) table: Option<(u64, Table)>,
     pub(crate) phase: Phase,
     /// A head that came in pieces, and how far its end was looked for.
     partial: Vec<u8>,
@@ -44,6 +42,10 @@ pub(crate) struct HttpSide {
     pub(crate) phase_since: Nanos,
 }
 
+/// So far a head that comes in pieces is read anew with each of them: what cannot become a request
+/// is refused at once.
+const EARLY_BYTES: usize = 128;
+
 /// What is read next from the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {
@@ -55,16 +57,6 @@ pub(crate) enum Phase {
     Waiting,
     /// Bytes of an upgraded connection.
     Tunnel,
-}
-
-/// What becomes of a request.
-enum Decision {
-    /// It goes to this route's cluster.
-    Forward(Taken),
-    /// The route answers by itself.
-    Direct(Taken),
-    /// It is refused.
-    Refuse(Reason),
 }
 
 impl HttpSide {
@@ -103,6 +95,38 @@ impl HttpSide {
 
     pub(crate) fn has_answered(&self) -> bool {
         self.answered.is_some()
+    }
+
+    /// Reads a head whose next bytes are these, and takes of them what belongs to it.
+    fn parse(&mut self, bytes: &mut Buf, head: &mut Head) -> Result<Parsed, Refusal> {
+        let limits = self.limits();
+        let before = self.partial.len();
+        let parsed = if before == 0 {
+            h1::parse_request(bytes, &limits, head)?
+        } else {
+            self.partial.extend_from_slice(bytes);
+            let is_early = before < EARLY_BYTES;
+            match h1::find_end(&self.partial, self.searched) {
+                None if !is_early && self.partial.len() <= limits.head_bytes_max => Parsed::Partial,
+                _ => h1::parse_request(&self.partial, &limits, head)?,
+            }
+        };
+        match parsed {
+            Parsed::Complete { consumed } => {
+                bytes.advance(consumed.saturating_sub(before));
+                self.partial.clear();
+                self.partial.shrink_to(PARTIAL_KEPT);
+                self.searched = 0;
+            }
+            Parsed::Partial => {
+                if before == 0 {
+                    self.partial.extend_from_slice(bytes);
+                }
+                self.searched = self.partial.len();
+                *bytes = Buf::empty();
+            }
+        }
+        Ok(parsed)
     }
 
     fn limits(&self) -> Limits {
@@ -155,38 +179,24 @@ impl<D: Driver> Worker<D> {
     /// Reads a request's head; true if there is more to do.
     fn read_head(&mut self, key: Key) -> bool {
         let Some(down) = self.downs.get_mut(key) else { return false };
+        // A client that does not read its answers is asked for no more requests.
+        if down.io.is_congested(&self.io.driver) {
+            return false;
+        }
         let Down { held, state: DownState::Http(http), .. } = down else { return false };
         let Some(front) = held.front_mut() else { return false };
-        let limits = http.limits();
-        let gathered = !http.partial.is_empty();
-        let parsed = if http.partial.is_empty() {
-            h1::parse_request(front, &limits, &mut self.io.head)
-        } else {
-            http.partial.extend_from_slice(front);
-            match h1::find_end(&http.partial, http.searched) {
-                None if http.partial.len() <= limits.head_bytes_max => Ok(Parsed::Partial),
-                _ => h1::parse_request(&http.partial, &limits, &mut self.io.head),
-            }
-        };
+        let was_partial = http.has_partial_head();
+        let parsed = http.parse(front, &mut self.io.head);
+        if front.is_empty() {
+            held.pop();
+        }
         match parsed {
-            Ok(Parsed::Complete { consumed }) => {
-                let before = http.partial.len().saturating_sub(front.len());
-                front.advance(if gathered { consumed.saturating_sub(before) } else { consumed });
-                if front.is_empty() {
-                    held.pop_front();
-                }
-                http.partial.clear();
-                http.searched = 0;
+            Ok(Parsed::Complete { .. }) => {
                 self.start_request(key);
                 true
             }
             Ok(Parsed::Partial) => {
-                if http.partial.is_empty() {
-                    http.partial.extend_from_slice(front);
-                }
-                http.searched = http.partial.len();
-                held.pop_front();
-                if !gathered {
+                if !was_partial {
                     self.begin_phase(key);
                 }
                 true
@@ -206,7 +216,7 @@ impl<D: Driver> Worker<D> {
         if self.streams.get(stream).is_some_and(Stream::is_full) {
             return false;
         }
-        let Some(mut bytes) = held.pop_front() else { return false };
+        let Some(mut bytes) = held.pop() else { return false };
         let step = match body.step(&bytes) {
             Ok(step) => step,
             Err(refusal) => {
@@ -216,9 +226,7 @@ impl<D: Driver> Worker<D> {
         };
         bytes.advance(step.skip);
         let data = bytes.split_to(step.data);
-        if !bytes.is_empty() {
-            held.push_front(bytes);
-        }
+        held.put_back(bytes);
         http.phase = if step.done { Phase::Waiting } else { Phase::Body(body) };
         if !data.is_empty() {
             self.send_body(stream, Piece::Data(data));
@@ -233,7 +241,9 @@ impl<D: Driver> Worker<D> {
     /// A whole head has been read: it stands in `io.head`.
     fn start_request(&mut self, key: Key) {
         self.io.counters.count(Counter::RequestTotal);
-        self.follow_configuration(key);
+        if !self.follow_configuration(key) {
+            return;
+        }
         let now = self.io.driver.now();
         let head = &mut self.io.head;
         let Some(down) = self.downs.get_mut(key) else { return };
@@ -251,8 +261,10 @@ impl<D: Driver> Worker<D> {
             Framing::None | Framing::Length(0) => Phase::Waiting,
             framing => Phase::Body(Body::new(framing)),
         };
-        let stream = Stream::new(key, ResponseTo::of(head), framing, now);
+        let stream = Stream::new(key, head, now);
         let Some(stream) = self.streams.insert(stream) else {
+            // Without a stream nobody remembers what kind of answer this one may be.
+            http.is_closing = true;
             return self.reply(key, Reason::UpstreamOverflow);
         };
         http.stream = Some(stream);
@@ -261,49 +273,6 @@ impl<D: Driver> Worker<D> {
             Decision::Forward(taken) => self.forward(key, stream, taken),
             Decision::Direct(taken) => self.reply_direct(key, &taken),
             Decision::Refuse(reason) => self.reply(key, reason),
-        }
-    }
-
-    /// The policies and the route for the request in `io.head`, which takes its final form here.
-    fn decide(&mut self, key: Key) -> Decision {
-        let Some(table) = self.table(key) else {
-            return Decision::Refuse(Reason::RouteNotFound);
-        };
-        let request_id = self.io.random.uuid();
-        let random = self.io.random.next();
-        let Some(down) = self.downs.get(key) else {
-            return Decision::Refuse(Reason::RouteNotFound);
-        };
-        let Some(http) = down.http() else { return Decision::Refuse(Reason::RouteNotFound) };
-        let (head, manager) = (&mut self.io.head, &*http.manager);
-        if let Err(refused) = path::normalize(head, manager) {
-            return Decision::Refuse(refused.reason());
-        }
-        let context = RequestContext {
-            manager,
-            source: down.facts.source,
-            local: down.facts.destination.ip(),
-            peer: down.io.peer(),
-            local_uri: &down.local_uri,
-            request_id: &request_id,
-        };
-        let remote = headers::request(head, &context);
-        let facts = RequestFacts {
-            head: Some(head),
-            connection: &down.facts.connection(),
-            peer: down.io.peer(),
-            remote,
-        };
-        if !is_allowed(manager, &facts, &self.io.counters) {
-            return Decision::Refuse(Reason::RbacDenied);
-        }
-        match route::find(&table, head, random) {
-            Err(_) => Decision::Refuse(Reason::RouteNotFound),
-            Ok(Found { route, at: (host, index), .. }) => {
-                let is_direct = matches!(route.action, RouteAction::Direct { .. });
-                let taken = Taken { table: Rc::clone(&table), host, route: index };
-                if is_direct { Decision::Direct(taken) } else { Decision::Forward(taken) }
-            }
         }
     }
 
@@ -325,8 +294,10 @@ impl<D: Driver> Worker<D> {
         }
         let Some(http) = self.downs.get(key).and_then(Down::http) else { return };
         let manager = &*http.manager;
-        let expects = self.io.head.value(Known::Expect).is_some();
-        let continues = expects && !manager.proxy_100_continue;
+        let expected = self.io.head.value(Known::Expect).unwrap_or_default();
+        let continues = expected.eq_ignore_ascii_case(b"100-continue")
+            && !manager.proxy_100_continue
+            && !http.is_http_10;
         let timeout = forward.timeout;
         let table = &**taken.table;
         let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout };
@@ -361,26 +332,6 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// The route table in force for this connection's manager.
-    fn table(&mut self, key: Key) -> Option<Table> {
-        let generation = self.view.generation();
-        let http = self.downs.get_mut(key)?.http_mut()?;
-        if let Some((of, table)) = &http.table
-            && *of == generation
-        {
-            return Some(Rc::clone(table));
-        }
-        let table = match &http.manager.routes {
-            Routes::Named(name) => Rc::clone(self.view.table(name)?),
-            Routes::Inline(table) => match &http.table {
-                Some((_, own)) => Rc::clone(own),
-                None => Rc::new(Arc::clone(table)),
-            },
-        };
-        http.table = Some((generation, Rc::clone(&table)));
-        Some(table)
-    }
-
     /// What cannot be read is answered with the codec's status, and the connection ends.
     fn refuse_malformed(&mut self, key: Key, refusal: Refusal) {
         self.io.counters.count(Counter::RequestMalformed);
@@ -407,22 +358,4 @@ impl<D: Driver> Worker<D> {
 
 fn allows_upgrade(manager: &HttpManager, asked: &[u8]) -> bool {
     manager.upgrades.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(asked))
-}
-
-fn is_allowed(
-    manager: &HttpManager,
-    facts: &RequestFacts<'_>,
-    counters: &crate::counters::Counters,
-) -> bool {
-    for HttpFilter::Rbac(filter) in &manager.filters {
-        let Some(rules) = &filter.rules else { continue };
-        let verdict = rbac::http(rules, facts);
-        if !verdict.allowed {
-            counters.count(Counter::RbacDenied);
-            tracing::debug!(details = %verdict.details(), source = %facts.connection.source, "refused");
-            return false;
-        }
-        counters.count(Counter::RbacAllowed);
-    }
-    true
 }

@@ -1,21 +1,19 @@
-//! The client side of HTTP/1.1, and answers on their way down, our own among them.
+//! The client side of HTTP/1.1, and answers on their way down.
 
 use std::time::Duration;
 
-use config::snapshot::RouteAction;
 use policy::headers::{self, Attempt};
-use policy::reply::{Reason, Reply};
-use ring::driver::Driver;
+use policy::reply::Reason;
+use ring::driver::{Driver, SEND_NOW_BYTES};
 use ring::{Buf, Key};
 use wire::h1::{self, Body, Limits, Parsed, Refusal};
-use wire::head::{Framing, Head, Known};
+use wire::head::{Framing, Version};
 
 use crate::counters::Counter;
 use crate::down::Down;
 use crate::encode::{self, Piece};
 use crate::request::Phase;
 use crate::up::UpState;
-use crate::view::Taken;
 use crate::worker::Worker;
 
 /// What an upstream connection knows of the response that it carries.
@@ -47,8 +45,8 @@ impl Client {
 }
 
 impl<D: Driver> Worker<D> {
-    /// Bytes from an upstream that serves a request.
-    pub(crate) fn on_response_bytes(&mut self, key: Key, mut bytes: Buf) {
+    /// Bytes from an upstream that serves a request. `more`: others have come behind them.
+    pub(crate) fn on_response_bytes(&mut self, key: Key, mut bytes: Buf, more: bool) {
         let now = self.io.driver.now();
         while !bytes.is_empty() {
             let Some(up) = self.ups.get_mut(key) else { return };
@@ -61,8 +59,8 @@ impl<D: Driver> Worker<D> {
                 stream.active_at = now;
             }
             let read = match client.phase {
-                Reading::Head => self.read_response_head(key, &mut bytes),
-                Reading::Body(body) => self.read_response_body(key, body, &mut bytes),
+                Reading::Head => self.read_response_head(key, &mut bytes, more),
+                Reading::Body(body) => self.read_response_body(key, body, &mut bytes, more),
                 Reading::Tunnel => {
                     let (down, piece) = (self.down_of(key), std::mem::take(&mut bytes));
                     down.map_or(Ok(()), |down| {
@@ -79,7 +77,7 @@ impl<D: Driver> Worker<D> {
         self.rearm_up(key);
     }
 
-    fn read_response_head(&mut self, key: Key, bytes: &mut Buf) -> Result<(), Refusal> {
+    fn read_response_head(&mut self, key: Key, bytes: &mut Buf, more: bool) -> Result<(), Refusal> {
         let Some(up) = self.ups.get_mut(key) else { return Ok(()) };
         let UpState::Http(client) = &mut up.state else { return Ok(()) };
         let Some(to) = self.streams.get(client.stream).map(|stream| stream.to) else {
@@ -110,7 +108,7 @@ impl<D: Driver> Worker<D> {
                 bytes.advance(consumed.saturating_sub(before));
                 client.partial.clear();
                 client.searched = 0;
-                self.on_response_head(key);
+                self.on_response_head(key, bytes.is_empty() && !more);
             }
         }
         Ok(())
@@ -121,6 +119,7 @@ impl<D: Driver> Worker<D> {
         key: Key,
         mut body: Body,
         bytes: &mut Buf,
+        more: bool,
     ) -> Result<(), Refusal> {
         let step = body.step(bytes)?;
         bytes.advance(step.skip);
@@ -141,15 +140,20 @@ impl<D: Driver> Worker<D> {
             self.send_down(down, Piece::Data(data));
         }
         if step.done {
-            self.on_response_done(key, bytes.is_empty());
+            self.on_response_done(key, bytes.is_empty() && !more);
         }
         Ok(())
     }
 
-    /// A whole response head has been read: it stands in `io.head`.
-    fn on_response_head(&mut self, key: Key) {
+    /// A whole response head has been read: it stands in `io.head`. `clean`: nothing came behind
+    /// it.
+    fn on_response_head(&mut self, key: Key, clean: bool) {
         let status = self.io.head.status;
         let Some(stream) = self.stream_of(key) else { return self.discard(key) };
+        if status == 101 && self.streams.get(stream).is_some_and(|s| !s.is_request_done) {
+            // What is left of the body would be taken for the new protocol's first bytes.
+            return self.on_malformed_response(key);
+        }
         if (100..200).contains(&status) && status != 101 {
             return self.on_interim(stream, status);
         }
@@ -171,7 +175,7 @@ impl<D: Driver> Worker<D> {
         self.send_head(down);
         match (status, framing) {
             (101, _) => self.begin_tunnel(down),
-            (_, Framing::None | Framing::Length(0)) => self.on_response_done(key, true),
+            (_, Framing::None | Framing::Length(0)) => self.on_response_done(key, clean),
             _ => {}
         }
     }
@@ -183,6 +187,7 @@ impl<D: Driver> Worker<D> {
         if status != 100 || !http.manager().proxy_100_continue || http.is_http_10 {
             return;
         }
+        self.io.head.version = Version::Http11;
         let head = encode::response(self.io.driver.pool(), &self.io.head, Framing::None);
         if let (Some(down), Some(head)) = (self.downs.get_mut(down), head) {
             // Without memory for it the client sends its body after a while by itself.
@@ -214,13 +219,22 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Sends the response head in `io.head` to the client.
-    fn send_head(&mut self, key: Key) {
+    pub(crate) fn send_head(&mut self, key: Key) {
         let date = self.io.date.at(self.io.driver.now());
         let head = &mut self.io.head;
         let Some(down) = self.downs.get_mut(key) else { return };
         let Some(http) = down.http_mut() else { return };
         headers::response(head, http.manager(), date);
         self.io.counters.count(class_of(head.status));
+        // The version of the hop that it goes over (RFC 9110, 2.5), not of the one it came by.
+        head.version = if http.is_http_10 { Version::Http10 } else { Version::Http11 };
+        let stream = http.stream.and_then(|stream| self.streams.get(stream));
+        if head.status != 101 && stream.is_some_and(|stream| stream.to.upgrade) {
+            // What the client may have said already was meant for the protocol that was not agreed
+            // on: it must not be read as a request. As Envoy.
+            http.is_closing = true;
+        }
+        http.is_closing |= self.draining;
         let framing = match head.framing {
             Framing::UntilClose if head.status == 101 => Framing::None,
             Framing::UntilClose | Framing::Chunked if http.is_http_10 => {
@@ -267,13 +281,15 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The answer has been sent: the connection goes on with the next request, or ends.
-    fn end_exchange(&mut self, key: Key) {
+    pub(crate) fn end_exchange(&mut self, key: Key) {
         self.send_down(key, Piece::End);
         let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
         let stream = http.stream.take();
         http.answered = None;
         // A request that is answered before it has come whole cannot be told from the next one.
-        let ends = http.is_closing || !matches!(http.phase, Phase::Waiting | Phase::Tunnel);
+        let ends = self.draining
+            || http.is_closing
+            || !matches!(http.phase, Phase::Waiting | Phase::Tunnel);
         if let Some(stream) = stream {
             self.abandon(stream);
         }
@@ -290,7 +306,7 @@ impl<D: Driver> Worker<D> {
     /// The upstream's connection has ended while it served a request.
     pub(crate) fn on_response_broken(&mut self, key: Key, by_eof: bool) {
         let Some(up) = self.ups.get_mut(key) else { return };
-        let is_reused = up.is_reused();
+        let (is_reused, is_fresh) = (up.is_reused(), up.attached == self.turn);
         let UpState::Http(client) = &mut up.state else { return self.discard(key) };
         let (stream, has_begun) = (client.stream, client.has_begun);
         let ends_properly = match &mut client.phase {
@@ -307,9 +323,13 @@ impl<D: Driver> Worker<D> {
         let Some(request) = self.streams.get_mut(stream) else { return };
         request.up = None;
         let untouched = !has_begun && !request.is_spent && request.is_request_done;
-        if is_reused && untouched && request.takes_stale_retry() {
+        // Small things leave at the end of a turn: this one has not left us.
+        let unsent = is_fresh && request.request_head.len() < SEND_NOW_BYTES;
+        // RFC 9110, 9.2.2: what is not safe may have been done already.
+        let may = is_reused && untouched && (unsent || request.is_safe);
+        if may && request.takes_stale_retry() {
             // The upstream had closed the idle connection just when the request was sent.
-            self.try_again(stream);
+            self.try_now(stream);
         } else {
             let reason = Reason::ConnectionTermination;
             self.on_attempt_failed(stream, reason, |retry| retry.on_reset && !has_begun);
@@ -328,107 +348,6 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Both sides have agreed to speak something else.
-    fn begin_tunnel(&mut self, key: Key) {
-        if let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) {
-            http.phase = Phase::Tunnel;
-            http.is_closing = true;
-            if let Some(stream) = http.stream.and_then(|stream| self.streams.get_mut(stream)) {
-                // What follows from the client is not a body any more, and is not framed.
-                stream.request_framing = Framing::UntilClose;
-            }
-        }
-        self.ready.push(key);
-    }
-
-    /// The client has ended an upgraded connection: what it said last still goes up.
-    pub(crate) fn end_tunnel(&mut self, key: Key) {
-        let stream = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream);
-        let up = stream.and_then(|s| self.streams.get_mut(s)).and_then(|s| s.up.take());
-        if let Some(up) = up {
-            self.close_up(up);
-        }
-        self.close_down(key);
-    }
-
-    /// The client's bytes of an upgraded connection; true if there is more to do.
-    pub(crate) fn read_tunnel(&mut self, key: Key) -> bool {
-        let Some(down) = self.downs.get_mut(key) else { return false };
-        let Some(stream) = down.http().and_then(|http| http.stream) else { return false };
-        let Some(bytes) = down.held.pop_front() else { return false };
-        self.send_body(stream, Piece::Data(bytes));
-        true
-    }
-
-    /// An answer of our own.
-    pub(crate) fn reply(&mut self, key: Key, reason: Reason) {
-        let stream = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream);
-        let attempts = stream.and_then(|s| self.streams.get(s)).map_or(0, |s| s.attempts);
-        self.answer(key, reason.reply_after(attempts));
-    }
-
-    pub(crate) fn answer(&mut self, key: Key, reply: Reply) {
-        self.io.counters.count(Counter::LocalReply);
-        tracing::debug!(
-            code = reply.code,
-            details = reply.details,
-            flag = reply.flag,
-            "local reply"
-        );
-        self.io.head.clear();
-        headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
-        self.send_local(key, [Buf::from_static(reply.body.as_bytes())]);
-    }
-
-    /// The route's own answer.
-    pub(crate) fn reply_direct(&mut self, key: Key, taken: &Taken) {
-        let Some(RouteAction::Direct { status, body }) = taken.route().map(|route| &route.action)
-        else {
-            return self.reply(key, Reason::RouteNotFound);
-        };
-        self.io.counters.count(Counter::LocalReply);
-        let mut pieces = Vec::new();
-        if encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err() {
-            return self.abort_down(key);
-        }
-        if let Some(stream) = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream)
-            && let Some(stream) = self.streams.get_mut(stream)
-        {
-            stream.taken = Some(taken.clone());
-        }
-        // As Envoy: a direct response of these kinds says where the request was going.
-        let location = matches!(status, 201 | 300..400).then(|| location(&self.io.head));
-        self.io.head.clear();
-        headers::local(&mut self.io.head, *status, body);
-        if let Some(location) = location {
-            self.io.head.set(b"location", &location);
-        }
-        self.send_local(key, pieces);
-    }
-
-    /// Finishes the answer of our own whose head stands in `io.head`, and the exchange with it.
-    fn send_local(&mut self, key: Key, pieces: impl IntoIterator<Item = Buf>) {
-        let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
-        http.is_closing |= !matches!(http.phase, Phase::Waiting);
-        let stream = http.stream.and_then(|stream| self.streams.get(stream));
-        let is_head = stream.is_some_and(|stream| stream.to.head);
-        if let Some(taken) = stream.and_then(|stream| stream.taken.as_ref())
-            && let Some(found) = taken.found()
-        {
-            headers::local_changes(&mut self.io.head, &taken.table, &found);
-        }
-        if is_head && let Framing::Length(length) = self.io.head.framing {
-            let mut digits = itoa::Buffer::new();
-            self.io.head.set(b"content-length", digits.format(length).as_bytes());
-            self.io.head.framing = Framing::None;
-        }
-        self.send_head(key);
-        if !is_head {
-            pieces.into_iter().for_each(|piece| self.send_down(key, Piece::Data(piece)));
-        }
-        self.end_exchange(key);
-    }
-
     fn stream_of(&self, key: Key) -> Option<Key> {
         match &self.ups.get(key)?.state {
             UpState::Http(client) => Some(client.stream),
@@ -439,12 +358,6 @@ impl<D: Driver> Worker<D> {
     fn down_of(&self, key: Key) -> Option<Key> {
         Some(self.streams.get(self.stream_of(key)?)?.down)
     }
-}
-
-/// Where the request in this head was going, as an absolute URL.
-fn location(head: &Head) -> Vec<u8> {
-    let scheme = head.value(Known::XForwardedProto).unwrap_or(b"http");
-    [scheme, b"://", head.authority(), head.path()].concat()
 }
 
 fn class_of(status: u16) -> Counter {

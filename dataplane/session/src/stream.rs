@@ -3,25 +3,24 @@
 //! A stream joins a client's connection and an upstream's. The codecs know only bytes of their own
 //! connection; what belongs to the exchange as a whole (route, attempts, deadline) stands here.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use config::snapshot::{ClusterId, Forward, Retry, RouteAction};
-use policy::headers::{self, Attempt};
 use policy::reply::Reason;
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key, Timer};
 use upstream::{Lease, NoHost, Pick, Request};
-use wire::h1::{self, Parsed, ResponseTo};
-use wire::head::Framing;
+use wire::h1::ResponseTo;
+use wire::head::{Framing, Head};
 
-use crate::counters::Counter;
 use crate::down::Down;
 use crate::encode::{self, Piece};
+use crate::held::Held;
 use crate::keys::{Alarm, NOBODY};
 use crate::limits::BODY_WAITING_MAX;
+use crate::pool::reason_of;
 use crate::response::Client;
-use crate::up::{For, UpState, reason_of};
+use crate::up::{For, UpState};
 use crate::view::Taken;
 use crate::worker::Worker;
 
@@ -33,6 +32,8 @@ pub(crate) struct Stream {
     pub(crate) up: Option<Key>,
     /// What must be known of the request to read and write its response.
     pub(crate) to: ResponseTo,
+    /// Its method asks for nothing to be done (RFC 9110, 9.2.1).
+    pub(crate) is_safe: bool,
     /// The route, once it is found.
     pub(crate) taken: Option<Taken>,
     pub(crate) cluster: ClusterId,
@@ -49,7 +50,7 @@ pub(crate) struct Stream {
     /// Body bytes have been passed up: another attempt could not send them again.
     pub(crate) is_spent: bool,
     /// Body bytes that wait for the upstream connection.
-    waiting: VecDeque<Buf>,
+    waiting: Held,
     waiting_bytes: usize,
     pub(crate) attempts: u32,
     retries_left: u32,
@@ -60,16 +61,20 @@ pub(crate) struct Stream {
     pub(crate) active_at: Nanos,
     pub(crate) timer: Option<Timer>,
     deadline: Option<Nanos>,
-    try_deadline: Option<Nanos>,
+    pub(crate) try_deadline: Option<Nanos>,
+    /// When the next attempt begins.
+    pub(crate) retry_at: Option<Nanos>,
     idle_limit: Option<Duration>,
 }
 
 impl Stream {
-    pub(crate) fn new(down: Key, to: ResponseTo, framing: Framing, now: Nanos) -> Self {
+    pub(crate) fn new(down: Key, head: &Head, now: Nanos) -> Self {
+        let framing = head.framing;
         Self {
             down,
             up: None,
-            to,
+            to: ResponseTo::of(head),
+            is_safe: matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE"),
             taken: None,
             cluster: ClusterId(u32::MAX),
             request_head: Buf::empty(),
@@ -79,7 +84,7 @@ impl Stream {
             is_queued: false,
             is_request_done: matches!(framing, Framing::None | Framing::Length(0)),
             is_spent: false,
-            waiting: VecDeque::new(),
+            waiting: Held::default(),
             waiting_bytes: 0,
             attempts: 0,
             retries_left: 0,
@@ -89,6 +94,7 @@ impl Stream {
             timer: None,
             deadline: None,
             try_deadline: None,
+            retry_at: None,
             idle_limit: None,
         }
     }
@@ -106,7 +112,7 @@ impl Stream {
         }
     }
 
-    fn retry(&self) -> Option<&Retry> {
+    pub(crate) fn retry(&self) -> Option<&Retry> {
         self.forward()?.retry.as_ref()
     }
 
@@ -127,9 +133,16 @@ impl Stream {
         !std::mem::replace(&mut self.has_met_stale, true)
     }
 
+    /// What follows in either direction is no message any more: it is not framed, and the route's
+    /// time does not hold for it.
+    pub(crate) fn become_tunnel(&mut self) {
+        self.request_framing = Framing::UntilClose;
+        (self.deadline, self.try_deadline) = (None, None);
+    }
+
     fn next_alarm(&self) -> Option<Nanos> {
         let idle = self.idle_limit.map(|limit| self.active_at.after(limit));
-        [self.deadline, self.try_deadline, idle].into_iter().flatten().min()
+        [self.deadline, self.try_deadline, self.retry_at, idle].into_iter().flatten().min()
     }
 }
 
@@ -168,10 +181,11 @@ impl<D: Driver> Worker<D> {
     /// Connects for a request that has the right to a connection.
     pub(crate) fn connect_granted(&mut self, key: Key, lease: Lease) {
         let Some(pick) = self.streams.get_mut(key).and_then(|stream| {
+            let pick = stream.pick.filter(|pick| pick.host == lease.host && stream.up.is_none())?;
             stream.is_queued = false;
-            stream.pick
+            Some(pick)
         }) else {
-            // The client has gone in the meantime.
+            // The client has gone in the meantime, or has been served otherwise.
             return self.give_back(lease, NOBODY);
         };
         match self.dial(&pick, lease, For::Stream(key)) {
@@ -199,7 +213,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The attempt is over: its host counts one request less.
-    fn uncount(&mut self, key: Key) {
+    pub(crate) fn uncount(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         if let Some(request) = stream.counted.take() {
             self.clusters.end(request);
@@ -224,9 +238,10 @@ impl<D: Driver> Worker<D> {
         stream.is_queued = false;
         (stream.sent_at, stream.active_at) = (now, now);
         up.state = UpState::Http(Client::new(key));
+        up.attached = self.turn;
         let mut sent = up.io.send(&mut self.io.driver, stream.request_head.clone());
         stream.waiting_bytes = 0;
-        for bytes in stream.waiting.drain(..) {
+        while let Some(bytes) = stream.waiting.pop() {
             stream.is_spent = true;
             let piece = Piece::Data(bytes);
             sent = sent.and_then(|()| {
@@ -260,7 +275,9 @@ impl<D: Driver> Worker<D> {
         let Some(up) = up.filter(|up| matches!(up.state, UpState::Http(_))) else {
             if let Piece::Data(bytes) = piece {
                 stream.waiting_bytes += bytes.len();
-                stream.waiting.push_back(bytes);
+                if stream.waiting.push(self.io.driver.pool(), bytes).is_err() {
+                    self.fail(key, Reason::UpstreamOverflow);
+                }
             }
             return;
         };
@@ -295,79 +312,20 @@ impl<D: Driver> Worker<D> {
         let is_over = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
         if is_over(stream.deadline) {
             self.fail(key, Reason::ResponseTimeout);
+        } else if is_over(stream.retry_at) {
+            stream.retry_at = None;
+            self.send_request(key);
         } else if is_over(stream.try_deadline) {
             stream.try_deadline = None;
             self.on_attempt_failed(key, Reason::PerTryTimeout, |retry| retry.on_reset);
         } else if is_over(stream.idle_limit.map(|limit| stream.active_at.after(limit))) {
-            self.fail(key, Reason::StreamIdleTimeout);
+            let is_whole = stream.is_request_done;
+            let reason =
+                if is_whole { Reason::StreamIdleTimeout } else { Reason::RequestIdleTimeout };
+            self.fail(key, reason);
         } else {
             self.set_alarm(key);
         }
-    }
-
-    /// No connection could be made for the request: nothing of it has been sent.
-    pub(crate) fn on_connect_failed(&mut self, key: Key, reason: Reason) {
-        if let Some(stream) = self.streams.get_mut(key) {
-            stream.up = None;
-        }
-        self.on_attempt_failed(key, reason, |retry| retry.on_connect_failure);
-    }
-
-    /// An attempt has failed before a byte of the answer: tries again if the route allows it and
-    /// the request can be sent again as it was; else answers.
-    pub(crate) fn on_attempt_failed(
-        &mut self,
-        key: Key,
-        reason: Reason,
-        is_covered: impl Fn(&Retry) -> bool,
-    ) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        if stream.retry().is_some_and(is_covered) && stream.takes_retry() {
-            self.try_again(key);
-        } else {
-            self.fail(key, reason);
-        }
-    }
-
-    /// Sends the request again, as a new attempt.
-    pub(crate) fn try_again(&mut self, key: Key) {
-        self.io.counters.count(Counter::UpstreamRetry);
-        if let Some(up) = self.streams.get_mut(key).and_then(|stream| stream.up.take()) {
-            self.unbind(up);
-            self.discard(up);
-        }
-        self.uncount(key);
-        if self.renew_head(key).is_none() {
-            return self.fail(key, Reason::ConnectionOverflow);
-        }
-        self.send_request(key);
-    }
-
-    /// Writes the head anew where the attempt's number stands in it.
-    fn renew_head(&mut self, key: Key) -> Option<()> {
-        let stream = self.streams.get_mut(key)?;
-        let taken = stream.taken.clone()?;
-        if !taken.host()?.attempt_count {
-            return Some(());
-        }
-        let down = self.downs.get(stream.down)?;
-        let manager = down.http()?.manager();
-        // What we have written is within what we accept: only the number of attempts changes.
-        let limits = h1::Limits {
-            head_bytes_max: h1::HEAD_BYTES_MAX,
-            fields_max: h1::FIELDS_MAX,
-            custom_methods: true,
-            ..h1::Limits::default()
-        };
-        let parsed = h1::parse_request(&stream.request_head, &limits, &mut self.io.head).ok()?;
-        debug_assert!(matches!(parsed, Parsed::Complete { .. }), "we wrote it ourselves");
-        let found = taken.found()?;
-        let (table, attempt) = (&**taken.table, stream.attempts + 1);
-        let attempt = Attempt { manager, table, found: &found, attempt, timeout: None };
-        headers::retry(&mut self.io.head, &attempt);
-        let framing = stream.request_framing;
-        stream.request_head = encode::request(self.io.driver.pool(), &self.io.head, framing)?;
-        Some(())
     }
 
     /// The upstream's connection no longer belongs to a stream: what it says goes nowhere.

@@ -93,7 +93,7 @@ impl<D: Driver> Worker<D> {
         if !matches!(up.state, UpState::Tcp(_)) {
             return;
         }
-        while let Some(bytes) = down.held.pop_front() {
+        while let Some(bytes) = down.held.pop() {
             if up.io.send(&mut self.io.driver, bytes).is_err() {
                 return self.abort_down(key);
             }
@@ -154,7 +154,7 @@ impl<D: Driver> Worker<D> {
             && !up.io.is_secure()
             && down.held.is_empty();
         let begun = pays
-            && self.io.driver.unsent(up.io.socket) == 0
+            && up.io.unsent(&self.io.driver) == 0
             && self.io.driver.relay(down.io.socket, up.io.socket).is_ok();
         if begun {
             down.io.relaying();
@@ -172,7 +172,7 @@ impl<D: Driver> Worker<D> {
             && !up.io.is_secure()
             && !down.io.is_secure();
         let begun = pays
-            && self.io.driver.unsent(down.io.socket) == 0
+            && down.io.unsent(&self.io.driver) == 0
             && self.io.driver.relay(up.io.socket, down.io.socket).is_ok();
         if begun {
             up.io.relaying();
@@ -202,6 +202,9 @@ impl<D: Driver> Worker<D> {
     /// A relay from the upstream has ended or run dry.
     pub(crate) fn on_relayed_down(&mut self, key: Key, down: Key, relayed: Relayed) {
         self.io.counters.add(Counter::RelayedBytes, relayed.bytes);
+        if let Some(DownState::Tcp(tcp)) = self.downs.get_mut(down).map(|down| &mut down.state) {
+            tcp.active = true;
+        }
         let Some(up) = self.ups.get_mut(key) else { return };
         match relayed.end {
             RelayEnd::Drained => {

@@ -1,7 +1,14 @@
 //! A worker on a real driver, with real sockets on both sides, on io_uring and on epoll alike.
 
 mod allocation;
+mod chaos;
+mod drain;
 mod fixture;
+mod follow;
+mod hostile;
 mod http;
+mod memory;
 mod mutual_tls;
+mod proxy;
+mod storm;
 mod tcp;

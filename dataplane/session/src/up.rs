@@ -1,15 +1,13 @@
-//! A connection to an upstream: made, kept, used, given back.
+//! A connection to an upstream: its states and what moves it from one to the next.
 
-use std::net::SocketAddr;
-
-use config::snapshot::{ClusterId, UpstreamTransport};
+use config::snapshot::UpstreamTransport;
 use policy::reply::Reason;
-use ring::driver::{Connect, Driver, Failure, Nanos, Op, Socket, What};
+use ring::driver::{Driver, Failure, Nanos, Op, Socket, What};
 use ring::{Buf, Key, Timer};
-use upstream::{Lease, NoHost, Pick, Release};
+use upstream::Lease;
 
 use crate::counters::Counter;
-use crate::keys::{Alarm, NOBODY, Owner};
+use crate::keys::Alarm;
 use crate::response::Client;
 use crate::transport::{Fault, Receiving, Side, Transport};
 use crate::worker::Worker;
@@ -19,12 +17,14 @@ pub(crate) struct Up {
     pub(crate) io: Transport,
     pub(crate) state: UpState,
     /// The right to the connection, given back when it is closed.
-    lease: Lease,
+    pub(crate) lease: Lease,
     /// What the socket will speak once it is connected.
-    transport: UpstreamTransport,
+    pub(crate) transport: UpstreamTransport,
     /// Connection and handshake must be done by then.
-    deadline: Nanos,
-    timer: Option<Timer>,
+    pub(crate) deadline: Nanos,
+    pub(crate) timer: Option<Timer>,
+    /// The turn in which it was last given a request.
+    pub(crate) attached: u64,
 }
 
 /// What a connection to an upstream is doing.
@@ -71,55 +71,6 @@ impl Up {
 }
 
 impl<D: Driver> Worker<D> {
-    /// Chooses a host and begins to connect to it.
-    pub(crate) fn open_up(
-        &mut self,
-        cluster: ClusterId,
-        wanted: SocketAddr,
-        purpose: For,
-    ) -> Result<Key, Reason> {
-        let random = self.io.random.next();
-        let pick = self.clusters.pick(cluster, Some(wanted), random).map_err(reason_of)?;
-        let lease = self.clusters.open(pick.host).map_err(reason_of)?;
-        self.dial(&pick, lease, purpose)
-    }
-
-    /// Begins to connect to a host that was chosen, by the right to one connection there.
-    pub(crate) fn dial(&mut self, pick: &Pick, lease: Lease, to: For) -> Result<Key, Reason> {
-        let dialled = self.try_dial(pick, lease, to);
-        if dialled.is_err() {
-            self.give_back(lease, NOBODY);
-        }
-        dialled
-    }
-
-    fn try_dial(&mut self, pick: &Pick, lease: Lease, purpose: For) -> Result<Key, Reason> {
-        let cluster = self.clusters.cluster(pick.host.cluster).ok_or(Reason::ClusterNotFound)?;
-        let transport = self.clusters.transport(pick.host).ok_or(Reason::ClusterNotFound)?.clone();
-        let deadline = self.io.driver.now().after(cluster.connect_timeout);
-        let (to, from, keepalive_s) = (pick.address, pick.bind, cluster.keepalive_s);
-        let connect = Connect { to, from, deadline, keepalive_s };
-        let Ok(socket) = self.io.driver.connect(&connect, Owner::Up(NOBODY).tag()) else {
-            self.io.counters.count(Counter::UpstreamConnectFail);
-            return Err(Reason::ConnectionFailure);
-        };
-        let up = Up {
-            io: Transport::plain(socket),
-            state: UpState::Connecting(purpose),
-            lease,
-            transport,
-            deadline,
-            timer: None,
-        };
-        let Some(key) = self.ups.insert(up) else {
-            self.io.driver.reset(socket);
-            return Err(Reason::ConnectionOverflow);
-        };
-        self.io.counters.count(Counter::UpstreamTotal);
-        self.io.driver.retag(socket, Owner::Up(key).tag());
-        Ok(key)
-    }
-
     pub(crate) fn on_up(&mut self, key: Key, socket: Socket, what: What) {
         let Some(up) = self.ups.get_mut(key).filter(|up| up.io.socket == socket) else { return };
         match what {
@@ -133,7 +84,10 @@ impl<D: Driver> Worker<D> {
                 up.io.ended();
                 self.on_up_eof(key);
             }
-            What::Sent(_) => self.on_up_sent(key),
+            What::Sent(_) => {
+                up.io.sent(&mut self.io.driver);
+                self.on_up_sent(key);
+            }
             What::Relayed(relayed) => {
                 if let UpState::Tcp(down) = up.state {
                     self.on_relayed_down(key, down, relayed);
@@ -222,13 +176,26 @@ impl<D: Driver> Worker<D> {
                 self.pass_down(down, plain);
                 self.rearm_up(key);
             }
+            Some(UpState::Http(_)) if self.is_fresh(key) => {
+                // It was sent before the request was: an answer to nothing.
+                self.on_response_broken(key, false);
+            }
             Some(UpState::Http(_)) => {
-                plain.drain(..).for_each(|bytes| self.on_response_bytes(key, bytes));
+                let mut left = plain.len();
+                plain.drain(..).for_each(|bytes| {
+                    left = left.saturating_sub(1);
+                    self.on_response_bytes(key, bytes, left > 0);
+                });
             }
             // Nobody has asked anything: whatever this is, the connection cannot be trusted.
             Some(UpState::Idle) => self.discard(key),
             Some(UpState::Connecting(_) | UpState::Handshaking(_)) | None => {}
         }
+    }
+
+    /// It was given its request in this very turn, whose events are older than that.
+    fn is_fresh(&self, key: Key) -> bool {
+        self.ups.get(key).is_some_and(|up| up.attached == self.turn)
     }
 
     fn on_up_eof(&mut self, key: Key) {
@@ -292,8 +259,9 @@ impl<D: Driver> Worker<D> {
     }
 
     pub(crate) fn on_up_alarm(&mut self, key: Key) {
-        if let Some(up) = self.ups.get_mut(key) {
-            up.timer = None;
+        let Some(up) = self.ups.get_mut(key) else { return };
+        up.timer = None;
+        if matches!(up.state, UpState::Connecting(_) | UpState::Handshaking(_)) {
             let failure = Failure { op: Op::Connect, errno: ETIMEDOUT };
             self.on_broken(key, Broken::Connect(failure));
         }
@@ -321,79 +289,9 @@ impl<D: Driver> Worker<D> {
             }
         }
     }
-
-    /// Gives a connection back to its pool, or closes it if it cannot be used again.
-    pub(crate) fn release(&mut self, key: Key, reusable: bool) {
-        let now = self.io.driver.now();
-        let Some(up) = self.ups.get_mut(key) else { return };
-        let open = up.io.receiving() != Receiving::Ended && !up.io.is_closed_by_peer();
-        up.state = UpState::Idle;
-        match self.clusters.release(up.lease, key, now.0, reusable && open) {
-            Release::Kept => self.rearm_up(key),
-            Release::Close => self.discard(key),
-            Release::Handed(stream, lease) => {
-                up.lease = lease;
-                self.rearm_up(key);
-                self.attach(stream, key);
-            }
-        }
-    }
-
-    /// A connection from the pool, if one lies there.
-    pub(crate) fn idle_up(&mut self, pick: &Pick) -> Option<Key> {
-        let (key, lease) = self.clusters.idle(pick.host, self.io.driver.now().0)?;
-        let up = self.ups.get_mut(key)?;
-        up.lease = lease;
-        Some(key)
-    }
-
-    /// A connection is closed: whoever waits for the right to it may have it.
-    pub(crate) fn give_back(&mut self, lease: Lease, key: Key) {
-        self.granted.extend(self.clusters.closed(lease, key));
-    }
-
-    /// The cluster state has let go of these: they are closed.
-    pub(crate) fn close_evicted(&mut self) {
-        while let Some(key) = self.evicted.pop() {
-            self.close_up(key);
-        }
-    }
-
-    /// Closes once what is queued has left.
-    pub(crate) fn close_up(&mut self, key: Key) {
-        if let Some(mut up) = self.forget_up(key) {
-            up.io.close(&mut self.io.driver, &mut self.io.scratch);
-        }
-    }
-
-    /// Closes at once.
-    pub(crate) fn discard(&mut self, key: Key) {
-        if let Some(up) = self.forget_up(key) {
-            self.io.driver.reset(up.io.socket);
-        }
-    }
-
-    fn forget_up(&mut self, key: Key) -> Option<Up> {
-        let mut up = self.ups.remove(key)?;
-        self.io.counters.count(Counter::UpstreamClosed);
-        self.io.rearm(&mut up.timer, None, Alarm::Up(key));
-        self.give_back(up.lease, key);
-        Some(up)
-    }
 }
 
 const ETIMEDOUT: i32 = 110;
-
-/// What a client is told when there is no host to connect to.
-pub(crate) fn reason_of(none: NoHost) -> Reason {
-    match none {
-        NoHost::UnknownCluster => Reason::ClusterNotFound,
-        NoHost::NoHealthyHost | NoHost::NoOriginalDestination | NoHost::Gone => {
-            Reason::NoHealthyUpstream
-        }
-        NoHost::Overflow => Reason::UpstreamOverflow,
-    }
-}
 
 fn why(broken: Broken) -> Reason {
     match broken {

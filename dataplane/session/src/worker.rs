@@ -101,6 +101,8 @@ pub struct Worker<D: Driver> {
     pub(crate) plain: Vec<Buf>,
     pub(crate) evicted: Vec<Key>,
     pub(crate) draining: bool,
+    /// Counts the turns of the loop.
+    pub(crate) turn: u64,
     pub(crate) index: usize,
     reader: Reader,
     control: Arc<Control>,
@@ -135,6 +137,7 @@ impl<D: Driver> Worker<D> {
             plain: Vec::new(),
             evicted: Vec::new(),
             draining: false,
+            turn: 0,
             index,
             reader,
             control,
@@ -158,9 +161,11 @@ impl<D: Driver> Worker<D> {
         self.alarm_in(Duration::from_secs(1), Alarm::Second);
         while !self.is_finished() {
             self.io.driver.turn(self.io.wheel.next(), &mut events)?;
+            self.turn = self.turn.wrapping_add(1);
             if self.reader.changed() {
                 self.view = Rc::new(View::new(self.reader.load()));
                 self.take_over();
+                self.go_on();
             }
             for event in events.drain(..) {
                 self.on_event(event);
@@ -175,8 +180,17 @@ impl<D: Driver> Worker<D> {
         Ok(())
     }
 
-    fn is_finished(&self) -> bool {
-        self.control.is_stopped() || (self.draining && self.downs.len() == 0)
+    /// A drained worker is finished when the last bytes of its last answer have left.
+    fn is_finished(&mut self) -> bool {
+        if self.control.is_stopped() {
+            return true;
+        }
+        if !self.draining || !self.downs.is_empty() {
+            return false;
+        }
+        self.evicted.extend(self.ups.iter().map(|(key, _)| key));
+        self.close_evicted();
+        self.io.driver.open() == 0
     }
 
     /// Takes over the snapshot in force: clusters, listening sockets.
@@ -293,14 +307,15 @@ impl DateLine {
     }
 
     pub(crate) fn at(&mut self, now: Nanos) -> &[u8] {
-        let passed = Duration::from_nanos(now.0.saturating_sub(self.start.0));
-        if self.second != Some(passed.as_secs()) {
-            self.second = Some(passed.as_secs());
+        let time = self.wall + Duration::from_nanos(now.0.saturating_sub(self.start.0));
+        let second = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if self.second != Some(second) {
+            self.second = Some(second);
             self.text.clear();
             // Writing to a string cannot fail.
             let _ = std::fmt::Write::write_fmt(
                 &mut self.text,
-                format_args!("{}", httpdate::HttpDate::from(self.wall + passed)),
+                format_args!("{}", httpdate::HttpDate::from(time)),
             );
         }
         self.text.as_bytes()

@@ -3,8 +3,9 @@
 //!
 //! In: what a demo or a test wants to see on this machine. Out: namespaces joined by a bridge,
 //! processes inside them, Istio's redirect rules in the kernel, the bytes that crossed the bridge,
-//! and how long requests took. Invariants: nothing is named or mounted outside this process, so that its death leaves
-//! nothing behind; the host's own links, rules and namespaces are never touched; no `unsafe`.
+//! and how long requests took. Invariants: nothing is named or mounted outside this process, so
+//! that its death leaves nothing behind; the host's own links, rules and namespaces are never
+//! touched; no `unsafe`.
 
 pub mod capture;
 pub mod echo;

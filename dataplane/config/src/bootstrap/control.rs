@@ -136,7 +136,8 @@ fn refuse_others(at: &At<'_>, cluster: &Cluster) -> Result<(), Fault> {
         used_elsewhere: name, load_assignment, transport_socket;
         refused: transport_socket_matches, transport_socket_matcher, health_checks, filters,
             upstream_bind_config, lb_subset_config, upstream_config, eds_cluster_config;
-        without_effect: connect_timeout, alt_stat_name, stats_matcher, per_connection_buffer_limit_bytes,
+        without_effect: connect_timeout, alt_stat_name, stats_matcher,
+            per_connection_buffer_limit_bytes,
             per_connection_buffer_high_watermark_timeout, lb_policy, max_requests_per_connection,
             circuit_breakers, upstream_http_protocol_options, common_http_protocol_options,
             http_protocol_options, http2_protocol_options, typed_extension_protocol_options,

@@ -112,8 +112,16 @@ pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
             Err(_) => break,
         }
     }
-    let rest = String::from_utf8_lossy(&bytes).into_owned();
+    let rest = String::from_utf8_lossy(&bytes).split_inclusive("\r\n").map(masked).collect();
     Answer { responses, rest, closed }
+}
+
+/// A line as it is, but for the value of a field that changes from answer to answer.
+fn masked(line: &str) -> String {
+    match line.split_once(": ") {
+        Some((name, _)) if CHANGING.contains(&name) => format!("{name}: …\r\n"),
+        _ => line.to_owned(),
+    }
 }
 
 /// How many answers to wait for: heads in the bytes, as far as that can be told.

@@ -1,20 +1,17 @@
-//! Snapshots made by hand, a proxy of one worker, and upstreams of a few lines.
+//! Snapshots made by hand, and upstreams of a few lines.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use config::snapshot::*;
-use config::swap::Published;
-use ring::driver::Driver;
 use ring::start::Which;
-use ring::{Epoll, Limits, Uring, Waker};
 use tls::ServerContext;
 
-use crate::{Control, Counter, Counters, Worker, WorkerSpec};
+pub(super) use super::proxy::Proxy;
 
 /// Runs a test on every driver that this machine has; says so where one is missing.
 pub(super) fn on_both(test: impl Fn(Which)) {
@@ -23,127 +20,6 @@ pub(super) fn on_both(test: impl Fn(Which)) {
         Ok(_) => test(Which::Uring),
         Err(why) => eprintln!("SKIPPED on io_uring: {why}"),
     }
-}
-
-/// A proxy of one worker, stopped when it is dropped.
-pub(super) struct Proxy {
-    pub(super) address: SocketAddr,
-    published: Mutex<Published>,
-    pub(super) counters: Arc<Counters>,
-    control: Arc<Control>,
-    waker: Waker,
-    thread: Option<JoinHandle<u64>>,
-}
-
-impl Proxy {
-    /// Starts with one listener whose only chain ends in this terminal.
-    pub(super) fn start(which: Which, terminal: Terminal, clusters: Vec<Cluster>) -> Self {
-        Self::start_with(which, terminal, clusters, None)
-    }
-
-    /// The same behind TLS.
-    pub(super) fn start_with(
-        which: Which,
-        terminal: Terminal,
-        clusters: Vec<Cluster>,
-        tls: Option<Arc<ServerContext>>,
-    ) -> Self {
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-        socket.set_nonblocking(true).expect("nonblocking");
-        let address = socket.local_addr().expect("an address");
-        let bound = Arc::new(Bound { sockets: vec![socket] });
-        let published =
-            Published::new(snapshot(listener_with(address, bound, terminal, tls), clusters));
-        let (control, counters) = (Arc::new(Control::default()), Arc::new(Counters::default()));
-        let spec = WorkerSpec {
-            index: 0,
-            workers: 1,
-            reader: published.reader(),
-            control: Arc::clone(&control),
-            counters: Arc::clone(&counters),
-            wall: SystemTime::now(),
-            seed: 7,
-        };
-        let (told, hears) = std::sync::mpsc::channel();
-        let thread = thread::spawn(move || match which {
-            Which::Epoll | Which::Auto => serve(Epoll::new(&Limits::default()), spec, &told),
-            Which::Uring => serve(Uring::new(&Limits::default()), spec, &told),
-        });
-        let waker = hears.recv().expect("the worker starts");
-        Self {
-            address,
-            published: Mutex::new(published),
-            counters,
-            control,
-            waker,
-            thread: Some(thread),
-        }
-    }
-
-    pub(super) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("the proxy accepts");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-        stream
-    }
-
-    /// Stops the worker and says how many allocations it has made.
-    pub(super) fn stop(mut self) -> u64 {
-        self.end().expect("the worker has panicked")
-    }
-
-    fn end(&mut self) -> Option<u64> {
-        self.control.stop();
-        self.waker.wake();
-        self.thread.take().map_or(Some(0), |thread| thread.join().ok())
-    }
-
-    /// Publishes a changed snapshot with the same sockets.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Snapshot)) {
-        let mut published = self.published.lock().expect("published");
-        let current = published.current();
-        let mut next = Snapshot {
-            generation: current.generation + 1,
-            listeners: current.listeners.clone(),
-            clusters: current.clusters.clone(),
-            routes: current.routes.clone(),
-        };
-        change(&mut next);
-        published.publish(next);
-        self.waker.wake();
-    }
-
-    /// Waits until connections to clients and upstreams are as many as expected.
-    pub(super) fn settles(&self, down: u64, up: u64) {
-        let open = |total, closed| self.counters.get(total) - self.counters.get(closed);
-        for _ in 0..500 {
-            let downs = open(Counter::DownstreamTotal, Counter::DownstreamClosed);
-            let ups = open(Counter::UpstreamTotal, Counter::UpstreamClosed);
-            if (downs, ups) == (down, up) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        panic!("connections are left over: {:?}", self.counters);
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        if self.end().is_none() && !thread::panicking() {
-            panic!("the worker has panicked");
-        }
-    }
-}
-
-fn serve<D: Driver>(
-    driver: std::io::Result<D>,
-    spec: WorkerSpec,
-    told: &std::sync::mpsc::Sender<Waker>,
-) -> u64 {
-    let driver = driver.expect("a driver");
-    told.send(driver.waker()).expect("the test listens");
-    let mut worker = Worker::new(driver, spec);
-    allocation_counter::measure(|| worker.run().expect("the worker runs")).count_total
 }
 
 pub(super) fn snapshot(listener: Listener, clusters: Vec<Cluster>) -> Snapshot {
@@ -159,7 +35,7 @@ pub(super) fn listener(address: SocketAddr, bound: Arc<Bound>, terminal: Termina
     listener_with(address, bound, terminal, None)
 }
 
-fn listener_with(
+pub(super) fn listener_with(
     address: SocketAddr,
     bound: Arc<Bound>,
     terminal: Terminal,
@@ -304,6 +180,18 @@ pub(super) fn upstream(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> So
             thread::spawn(move || serve(stream));
         }
     });
+    address
+}
+
+/// An address that refuses connections: bound for as long as the tests run, so that no other test
+/// comes by its port, and never listening.
+pub(super) fn nobody() -> SocketAddr {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).expect("bound");
+    let address = socket.local_addr().expect("known").as_socket().expect("IPv4");
+    std::mem::forget(socket);
     address
 }
 

@@ -11,7 +11,8 @@ use config::snapshot::{
 };
 
 use super::fixture::{
-    Proxy, answer, cluster, echo, forward, manager, on_both, read_message, route, table, upstream,
+    Proxy, answer, cluster, echo, forward, manager, nobody, on_both, read_message, route, table,
+    upstream,
 };
 use crate::Counter;
 
@@ -214,9 +215,7 @@ fn deny_all() -> HttpRbac {
 #[test]
 fn answers_of_our_own_have_their_reasons() {
     on_both(|which| {
-        let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let refused = gone.local_addr().expect("an address");
-        drop(gone);
+        let refused = nobody();
         let routes = vec![
             route("/refused", RouteAction::Forward(forward(&[(0, 1)]))),
             route("/empty", RouteAction::Forward(forward(&[(1, 1)]))),
@@ -282,9 +281,7 @@ fn a_stale_pooled_connection_costs_no_request() {
 #[test]
 fn a_failed_host_is_retried_where_the_route_says_so() {
     on_both(|which| {
-        let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let refused = gone.local_addr().expect("an address");
-        drop(gone);
+        let refused = nobody();
         let mut patient = forward(&[(0, 1)]);
         let retry = Retry { retries: 2, on_connect_failure: true, ..Retry::default() };
         patient.retry = Some(retry);

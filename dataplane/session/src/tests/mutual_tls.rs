@@ -21,13 +21,13 @@ use super::fixture::{
 use crate::Counter;
 
 const CLIENT: &str = "spiffe://cluster.local/ns/default/sa/productpage";
-const SERVER: &str = "spiffe://cluster.local/ns/default/sa/reviews";
+pub(super) const SERVER: &str = "spiffe://cluster.local/ns/default/sa/reviews";
 
 /// An authority and what it has issued.
-struct Authority(rcgen::CertifiedIssuer<'static, rcgen::KeyPair>);
+pub(super) struct Authority(rcgen::CertifiedIssuer<'static, rcgen::KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = rcgen::CertificateParams::default();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = rcgen::KeyPair::generate().expect("a key");
@@ -48,7 +48,7 @@ impl Authority {
         Arc::new(Slot::filled("default", Arc::new(identity.expect("an identity"))))
     }
 
-    fn server(&self) -> Arc<ServerContext> {
+    pub(super) fn server(&self) -> Arc<ServerContext> {
         let spec = ServerSpec {
             identity: self.identity(SERVER),
             trust: Some(self.trust()),
@@ -60,7 +60,7 @@ impl Authority {
         Arc::new(ServerContext::new(spec).expect("a context"))
     }
 
-    fn client(&self, wants: &str) -> UpstreamTransport {
+    pub(super) fn client(&self, wants: &str) -> UpstreamTransport {
         let spec = ClientSpec {
             identity: Some(self.identity(CLIENT)),
             trust: Some(self.trust()),

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 
-use super::fixture::{Proxy, cluster, echo, on_both, tcp_proxy, upstream};
+use super::fixture::{Proxy, cluster, echo, nobody, on_both, tcp_proxy, upstream};
 use crate::Counter;
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -84,10 +84,7 @@ fn a_server_that_speaks_first_is_heard() {
 #[test]
 fn an_upstream_that_refuses_closes_the_client() {
     on_both(|which| {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = nobody.local_addr().expect("an address");
-        drop(nobody);
-        let proxy = Proxy::start(which, tcp_proxy(0), vec![cluster(0, &[address])]);
+        let proxy = Proxy::start(which, tcp_proxy(0), vec![cluster(0, &[nobody()])]);
         let mut bytes = Vec::new();
         // A reset or an end: both say that nobody is there.
         let _ = proxy.connect().read_to_end(&mut bytes);

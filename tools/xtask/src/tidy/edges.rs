@@ -26,7 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// What tests of a crate may know besides.
-const TEST_EDGES: &[(&str, &[&str])] = &[("translate", &["source"])];
+const TEST_EDGES: &[(&str, &[&str])] = &[("translate", &["source"]), ("proxy", &["kit"])];
 
 /// Crates that may know any of ours.
 const FREE: [&str; 1] = ["benches"];

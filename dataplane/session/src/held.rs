@@ -1,0 +1,69 @@
+//! Bytes that have come and cannot be used yet, in order.
+//!
+//! A received buffer is held whole by a single byte of it. A peer that sends single bytes to a
+//! connection that must wait would hold all of a worker's buffers; from a few pieces on short ones
+//! are therefore copied together.
+
+use std::collections::VecDeque;
+
+use ring::{Buf, BufMut, Pool};
+
+use crate::limits::{HELD_PIECES, PIECE_SHORT};
+use crate::transport::Fault;
+
+/// The bytes of one connection, or of one request's body.
+#[derive(Default)]
+pub(crate) struct Held {
+    pieces: VecDeque<Buf>,
+    /// What was copied together and comes behind the pieces.
+    tail: Option<BufMut>,
+}
+
+impl Held {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.tail.is_none()
+    }
+
+    /// Adds these bytes at the end.
+    pub(crate) fn push(&mut self, pool: &Pool, bytes: Buf) -> Result<(), Fault> {
+        if let Some(tail) = self.tail.as_mut().filter(|tail| tail.remaining() >= bytes.len()) {
+            tail.extend(&bytes);
+            return Ok(());
+        }
+        self.pieces.extend(self.tail.take().map(BufMut::freeze));
+        if self.pieces.len() >= HELD_PIECES && bytes.len() <= PIECE_SHORT {
+            let mut tail = pool.take(2 * PIECE_SHORT).ok_or(Fault::Memory)?;
+            tail.extend(&bytes);
+            self.tail = Some(tail);
+        } else {
+            self.pieces.push_back(bytes);
+        }
+        Ok(())
+    }
+
+    /// The first piece.
+    pub(crate) fn front_mut(&mut self) -> Option<&mut Buf> {
+        if self.pieces.is_empty() {
+            self.pieces.extend(self.tail.take().map(BufMut::freeze));
+        }
+        self.pieces.front_mut()
+    }
+
+    /// Takes the first piece out.
+    pub(crate) fn pop(&mut self) -> Option<Buf> {
+        self.pieces.pop_front().or_else(|| self.tail.take().map(BufMut::freeze))
+    }
+
+    /// Puts back what is left of a piece that was taken out.
+    pub(crate) fn put_back(&mut self, bytes: Buf) {
+        if !bytes.is_empty() {
+            self.pieces.push_front(bytes);
+        }
+    }
+
+    /// Appends a copy of all of it.
+    pub(crate) fn copy_to(&self, out: &mut Vec<u8>) {
+        self.pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+        self.tail.iter().for_each(|tail| out.extend_from_slice(tail));
+    }
+}

@@ -1,0 +1,92 @@
+//! Answers of our own: refusals, and what a route answers by itself.
+
+use config::snapshot::RouteAction;
+use policy::headers;
+use policy::reply::{Reason, Reply};
+use ring::driver::Driver;
+use ring::{Buf, Key};
+use wire::head::{Framing, Head, Known};
+
+use crate::counters::Counter;
+use crate::down::Down;
+use crate::encode::{self, Piece};
+use crate::request::Phase;
+use crate::view::Taken;
+use crate::worker::Worker;
+
+impl<D: Driver> Worker<D> {
+    /// An answer of our own.
+    pub(crate) fn reply(&mut self, key: Key, reason: Reason) {
+        let stream = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream);
+        let attempts = stream.and_then(|s| self.streams.get(s)).map_or(0, |s| s.attempts);
+        self.answer(key, reason.reply_after(attempts));
+    }
+
+    pub(crate) fn answer(&mut self, key: Key, reply: Reply) {
+        self.io.counters.count(Counter::LocalReply);
+        tracing::debug!(
+            code = reply.code,
+            details = reply.details,
+            flag = reply.flag,
+            "local reply"
+        );
+        self.io.head.clear();
+        headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
+        self.send_local(key, [Buf::from_static(reply.body.as_bytes())]);
+    }
+
+    /// The route's own answer.
+    pub(crate) fn reply_direct(&mut self, key: Key, taken: &Taken) {
+        let Some(RouteAction::Direct { status, body }) = taken.route().map(|route| &route.action)
+        else {
+            return self.reply(key, Reason::RouteNotFound);
+        };
+        self.io.counters.count(Counter::LocalReply);
+        let mut pieces = Vec::new();
+        if encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err() {
+            return self.abort_down(key);
+        }
+        if let Some(stream) = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream)
+            && let Some(stream) = self.streams.get_mut(stream)
+        {
+            stream.taken = Some(taken.clone());
+        }
+        // As Envoy: a direct response of these kinds says where the request was going.
+        let location = matches!(status, 201 | 300..400).then(|| location(&self.io.head));
+        self.io.head.clear();
+        headers::local(&mut self.io.head, *status, body);
+        if let Some(location) = location {
+            self.io.head.set(b"location", &location);
+        }
+        self.send_local(key, pieces);
+    }
+
+    /// Finishes the answer of our own whose head stands in `io.head`, and the exchange with it.
+    fn send_local(&mut self, key: Key, pieces: impl IntoIterator<Item = Buf>) {
+        let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
+        http.is_closing |= !matches!(http.phase, Phase::Waiting);
+        let stream = http.stream.and_then(|stream| self.streams.get(stream));
+        let is_head = stream.is_some_and(|stream| stream.to.head);
+        if let Some(taken) = stream.and_then(|stream| stream.taken.as_ref())
+            && let Some(found) = taken.found()
+        {
+            headers::local_changes(&mut self.io.head, &taken.table, &found);
+        }
+        if is_head && let Framing::Length(length) = self.io.head.framing {
+            let mut digits = itoa::Buffer::new();
+            self.io.head.set(b"content-length", digits.format(length).as_bytes());
+            self.io.head.framing = Framing::None;
+        }
+        self.send_head(key);
+        if !is_head {
+            pieces.into_iter().for_each(|piece| self.send_down(key, Piece::Data(piece)));
+        }
+        self.end_exchange(key);
+    }
+}
+
+/// Where the request in this head was going, as an absolute URL.
+fn location(head: &Head) -> Vec<u8> {
+    let scheme = head.value(Known::XForwardedProto).unwrap_or(b"http");
+    [scheme, b"://", head.authority(), head.path()].concat()
+}

@@ -1,0 +1,140 @@
+//! Connections to upstreams: opened by right, lent, given back, closed.
+
+use std::net::SocketAddr;
+
+use config::snapshot::ClusterId;
+use policy::reply::Reason;
+use ring::Key;
+use ring::driver::{Connect, Driver};
+use upstream::{Lease, NoHost, Pick, Release};
+
+use crate::counters::Counter;
+use crate::keys::{Alarm, NOBODY, Owner};
+use crate::transport::{Receiving, Transport};
+use crate::up::{For, Up, UpState};
+use crate::worker::Worker;
+
+impl<D: Driver> Worker<D> {
+    /// Chooses a host and begins to connect to it.
+    pub(crate) fn open_up(
+        &mut self,
+        cluster: ClusterId,
+        wanted: SocketAddr,
+        purpose: For,
+    ) -> Result<Key, Reason> {
+        let random = self.io.random.next();
+        let pick = self.clusters.pick(cluster, Some(wanted), random).map_err(reason_of)?;
+        let lease = self.clusters.open(pick.host).map_err(reason_of)?;
+        self.dial(&pick, lease, purpose)
+    }
+
+    /// Begins to connect to a host that was chosen, by the right to one connection there.
+    pub(crate) fn dial(&mut self, pick: &Pick, lease: Lease, to: For) -> Result<Key, Reason> {
+        let dialled = self.try_dial(pick, lease, to);
+        if dialled.is_err() {
+            self.give_back(lease, NOBODY);
+        }
+        dialled
+    }
+
+    fn try_dial(&mut self, pick: &Pick, lease: Lease, purpose: For) -> Result<Key, Reason> {
+        let cluster = self.clusters.cluster(pick.host.cluster).ok_or(Reason::ClusterNotFound)?;
+        let transport = self.clusters.transport(pick.host).ok_or(Reason::ClusterNotFound)?.clone();
+        let deadline = self.io.driver.now().after(cluster.connect_timeout);
+        let (to, from, keepalive_s) = (pick.address, pick.bind, cluster.keepalive_s);
+        let connect = Connect { to, from, deadline, keepalive_s };
+        let Ok(socket) = self.io.driver.connect(&connect, Owner::Up(NOBODY).tag()) else {
+            self.io.counters.count(Counter::UpstreamConnectFail);
+            return Err(Reason::ConnectionFailure);
+        };
+        let up = Up {
+            io: Transport::plain(socket),
+            state: UpState::Connecting(purpose),
+            lease,
+            transport,
+            deadline,
+            timer: None,
+            attached: 0,
+        };
+        let Some(key) = self.ups.insert(up) else {
+            self.io.driver.reset(socket);
+            return Err(Reason::ConnectionOverflow);
+        };
+        self.io.counters.count(Counter::UpstreamTotal);
+        self.io.driver.retag(socket, Owner::Up(key).tag());
+        Ok(key)
+    }
+
+    /// Gives a connection back to its pool, or closes it if it cannot be used again.
+    pub(crate) fn release(&mut self, key: Key, reusable: bool) {
+        let now = self.io.driver.now();
+        let Some(up) = self.ups.get_mut(key) else { return };
+        let open = up.io.receiving() != Receiving::Ended && !up.io.is_closed_by_peer();
+        up.state = UpState::Idle;
+        match self.clusters.release(up.lease, key, now.0, reusable && open) {
+            Release::Kept => self.rearm_up(key),
+            Release::Close => self.discard(key),
+            Release::Handed(stream, lease) => {
+                up.lease = lease;
+                self.rearm_up(key);
+                self.attach(stream, key);
+            }
+        }
+    }
+
+    /// A connection from the pool, if one lies there.
+    pub(crate) fn idle_up(&mut self, pick: &Pick) -> Option<Key> {
+        let (key, lease) = self.clusters.idle(pick.host, self.io.driver.now().0)?;
+        let Some(up) = self.ups.get_mut(key) else {
+            self.give_back(lease, key);
+            return None;
+        };
+        up.lease = lease;
+        Some(key)
+    }
+
+    /// A connection is closed: whoever waits for the right to it may have it.
+    pub(crate) fn give_back(&mut self, lease: Lease, key: Key) {
+        self.granted.extend(self.clusters.closed(lease, key));
+    }
+
+    /// The cluster state has let go of these: they are closed.
+    pub(crate) fn close_evicted(&mut self) {
+        while let Some(key) = self.evicted.pop() {
+            self.close_up(key);
+        }
+    }
+
+    /// Closes once what is queued has left.
+    pub(crate) fn close_up(&mut self, key: Key) {
+        if let Some(mut up) = self.forget_up(key) {
+            up.io.close(&mut self.io.driver, &mut self.io.scratch);
+        }
+    }
+
+    /// Closes at once.
+    pub(crate) fn discard(&mut self, key: Key) {
+        if let Some(up) = self.forget_up(key) {
+            self.io.driver.reset(up.io.socket);
+        }
+    }
+
+    fn forget_up(&mut self, key: Key) -> Option<Up> {
+        let mut up = self.ups.remove(key)?;
+        self.io.counters.count(Counter::UpstreamClosed);
+        self.io.rearm(&mut up.timer, None, Alarm::Up(key));
+        self.give_back(up.lease, key);
+        Some(up)
+    }
+}
+
+/// What a client is told when there is no host to connect to.
+pub(crate) fn reason_of(none: NoHost) -> Reason {
+    match none {
+        NoHost::UnknownCluster => Reason::ClusterNotFound,
+        NoHost::NoHealthyHost | NoHost::NoOriginalDestination | NoHost::Gone => {
+            Reason::NoHealthyUpstream
+        }
+        NoHost::Overflow => Reason::UpstreamOverflow,
+    }
+}
