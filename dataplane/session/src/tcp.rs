@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use config::snapshot::{ClusterId, TcpProxy, Weighted};
+use config::snapshot::{ClusterId, TcpProxy};
+use policy::route;
 use ring::driver::{Driver, RelayEnd, Relayed};
 use ring::{Buf, Key};
 
@@ -31,7 +32,9 @@ pub(crate) struct TcpSide {
 
 impl<D: Driver> Worker<D> {
     pub(crate) fn begin_tcp(&mut self, key: Key, proxy: &Arc<TcpProxy>) {
-        let Some(cluster) = choose(proxy, self.io.random.next()) else {
+        let random = self.io.random.next();
+        let chosen = route::weighted(&proxy.clusters, proxy.total_weight, random);
+        let Some(cluster) = chosen.map(|weighted| weighted.cluster) else {
             return self.abort_down(key);
         };
         let Some(down) = self.downs.get_mut(key) else { return };
@@ -242,16 +245,4 @@ impl<D: Driver> Worker<D> {
             self.close_down(key);
         }
     }
-}
-
-/// One of the clusters, by weight.
-fn choose(proxy: &TcpProxy, random: u64) -> Option<ClusterId> {
-    let mut point = random % u64::from(proxy.total_weight.max(1));
-    for Weighted { cluster, weight, .. } in &proxy.clusters {
-        match point.checked_sub(u64::from(*weight)) {
-            Some(rest) => point = rest,
-            None => return Some(*cluster),
-        }
-    }
-    None
 }
