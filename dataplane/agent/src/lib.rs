@@ -21,7 +21,7 @@ pub use apply::{Applier, Bind, Wake};
 pub use error::AgentError;
 pub use run::{Keep, Parts, run, run_on};
 pub use settings::{AgentConfig, Control, Surroundings};
-pub use target::{Address, Target, TargetTls};
+pub use target::{Address, Rotation, Target, TargetTls};
 
 #[cfg(test)]
 mod tests;

@@ -45,8 +45,22 @@ pub struct Target {
 pub enum Address {
     /// A host (name or address) and a port.
     Tcp(String, u16),
-    /// One server at several places, to be tried in turn.
+    /// One server at several places, to be tried in turn (see [`Rotation`]).
     AnyOf(Vec<Place>),
+}
+
+/// With which of a target's places connecting begins. A place that was connected to stays the first
+/// until it is said to have failed, as Envoy's round robin goes on behind a stream that broke.
+#[derive(Debug, Default)]
+pub struct Rotation {
+    first: usize,
+}
+
+impl Rotation {
+    /// The place that was connected to has not served us: the next one is tried first.
+    pub fn advance(&mut self) {
+        self.first = self.first.wrapping_add(1);
+    }
 }
 
 impl fmt::Display for Address {
@@ -73,12 +87,18 @@ impl Address {
 }
 
 impl Target {
-    /// Connects to the first place that answers, and says on failure what was tried.
-    pub async fn connect(&self) -> Result<Channel, AgentError> {
+    /// Connects to the first place that answers, beginning with that of `rotation` and trying each
+    /// once, and says on failure what was tried.
+    pub async fn connect(&self, rotation: &mut Rotation) -> Result<Channel, AgentError> {
+        let places = self.address.places();
+        let begin = rotation.first.checked_rem(places.len()).unwrap_or_default();
         let mut tried: Option<AgentError> = None;
-        for place in self.address.places() {
-            let error = match self.connect_to(&place).await {
-                Ok(channel) => return Ok(channel),
+        for (at, place) in places.iter().enumerate().cycle().skip(begin).take(places.len()) {
+            let error = match self.connect_to(place).await {
+                Ok(channel) => {
+                    rotation.first = at;
+                    return Ok(channel);
+                }
                 Err(error) => error,
             };
             tried = Some(match tried {

@@ -1,6 +1,5 @@
 //! `--mode validate`: all of a file is read and compiled, and no socket is opened.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::bootstrap::Bootstrap;
@@ -19,17 +18,13 @@ pub struct Summary {
     pub waiting: Vec<(Kind, Arc<str>)>,
 }
 
-/// Reads and compiles a file.
-pub fn file(path: &Path) -> Result<Summary, Vec<Refused>> {
-    bootstrap(Bootstrap::read(path).map_err(|refused| vec![refused])?)
-}
-
 /// Reads and compiles the text of a file.
 pub fn text(text: &str) -> Result<Summary, Vec<Refused>> {
-    bootstrap(Bootstrap::parse(text).map_err(|refused| vec![refused])?)
+    bootstrap(&mut Bootstrap::parse(text).map_err(|refused| vec![refused])?)
 }
 
-fn bootstrap(mut bootstrap: Bootstrap) -> Result<Summary, Vec<Refused>> {
+/// Compiles what stands in a file that was read, and takes it out.
+pub fn bootstrap(bootstrap: &mut Bootstrap) -> Result<Summary, Vec<Refused>> {
     let mut compiler = Compiler::new();
     let mut bind = |_, _: &_| Ok(Arc::new(Bound::default()));
     let mut refused = compiler.apply(bootstrap.take_resources(), &mut bind);

@@ -20,8 +20,9 @@ use crate::signals::{EndsProcess, Signals};
 
 /// `--mode validate`
 pub(crate) fn validate(args: &Args) -> Result<(), Failure> {
-    let summary = config::validate::file(&args.config).map_err(Failure::Refused)?;
-    settings(&read(args)?)?;
+    let mut bootstrap = read(args)?;
+    let summary = config::validate::bootstrap(&mut bootstrap).map_err(Failure::Refused)?;
+    settings(&bootstrap)?;
     println!(
         "{}: good, {} listeners and {} clusters",
         args.config.display(),

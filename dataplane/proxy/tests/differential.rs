@@ -6,6 +6,7 @@
 
 #[path = "differential/cases.rs"]
 mod cases;
+mod common;
 #[path = "differential/harness.rs"]
 mod harness;
 #[path = "differential/wire.rs"]

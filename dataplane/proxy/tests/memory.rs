@@ -1,5 +1,7 @@
 //! What the release build keeps in memory: little at start, and no more after a million requests.
 
+mod common;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
+
+use common::{free_address, skip};
 
 /// Resident at start, all of it: code, stacks, heap, rings.
 const START_KIB_MAX: u64 = 12 * 1024;
@@ -111,19 +115,6 @@ fn client(address: SocketAddr, requests: usize) {
 fn release_build() -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_ringway-proxy")).ancestors().nth(2)?;
     Some(target.join("release/ringway-proxy")).filter(|path| path.exists())
-}
-
-fn skip(test: &str, why: &str) {
-    eprintln!("SKIPPED {test}: {why}");
-    if let Some(path) = std::env::var_os("RINGWAY_SKIPS")
-        && let Ok(mut file) = fs::OpenOptions::new().create(true).append(true).open(path)
-    {
-        let _ = writeln!(file, "{test}: {why}");
-    }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
 }
 
 /// Answers each request head with the same few bytes.

@@ -6,6 +6,8 @@
 //! Method: a pod with an app, a proxy as user 1337 and Istio's rules; a pod beside it without;
 //! servers that say what they were asked and by whom. Both address families, both drivers.
 
+mod common;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -16,6 +18,8 @@ use std::time::{Duration, Instant};
 use kit::capture::{self, Options, Rules, Via};
 use kit::net::{Network, Plan, Pod, Privilege, Process, Spawn, privilege};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+
+use common::skip;
 
 const APP: u32 = 1000;
 const PROXY: u32 = 1337;
@@ -223,13 +227,4 @@ fn ask(pod: &Pod, to: SocketAddr) -> String {
     };
     let said = pod.namespace.thread(job).expect("a thread").join().expect("joined");
     said.unwrap_or_else(|why| panic!("{to} does not answer: {why}"))
-}
-
-fn skip(test: &str, why: &str) {
-    eprintln!("SKIPPED {test}: {why}");
-    if let Some(path) = std::env::var_os("RINGWAY_SKIPS")
-        && let Ok(mut file) = fs::OpenOptions::new().create(true).append(true).open(path)
-    {
-        let _ = writeln!(file, "{test}: {why}");
-    }
 }

@@ -166,7 +166,8 @@ impl<K: Kernel> Engine<K> {
         let core = Core::new(limits)?;
         let kernel = start(&core)?;
         let (news, alarms, spare) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { core, kernel, spin: Spin::default(), news, alarms, spare })
+        let spin = Spin::new(limits.spin);
+        Ok(Self { core, kernel, spin, news, alarms, spare })
     }
 
     /// The time at the start of this turn.
@@ -231,10 +232,16 @@ impl<K: Kernel> Engine<K> {
         if self.core.parked(size).is_empty() {
             return;
         }
-        for _ in 0..self.kernel.buffers(&self.core, size) {
+        let mut buffers = self.kernel.buffers(&self.core, size);
+        if buffers == 0 && size == Size::Large {
+            // Those that wait for large ones go on with small ones, see `Engine::received`.
+            buffers = self.kernel.buffers(&self.core, Size::Small);
+        }
+        for _ in 0..buffers {
             let Some(socket) = self.core.parked(size).pop_front() else { return };
             if let Some(slot) = self.core.sockets.get_mut(socket) {
                 slot.parked = false;
+                self.content_itself(socket);
                 self.receive(socket);
             }
         }

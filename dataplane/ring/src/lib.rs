@@ -24,7 +24,7 @@ pub mod wake;
 pub mod wheel;
 
 pub use bind::{Bind, listener};
-pub use buf::{Buf, BufMut, Pool};
+pub use buf::{Buf, BufMut, Fill, Pool};
 pub use driver::{
     Connect, Driver, Event, Failure, LINGER_MS_MAX, Nanos, Op, RelayEnd, Relayed, SEND_NOW_BYTES,
     Size, Socket, Tag, What,

@@ -1,6 +1,7 @@
 //! The system calls that no safe library wraps, each behind one safe function.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -37,6 +38,22 @@ impl Mapping {
 
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
+    }
+
+    /// Gives the whole pages within a range (in bytes from the base) back to the kernel, and says
+    /// how many bytes that were. They read as zero from then on, so nobody may have a view of any
+    /// byte of the range, nor the kernel write to it.
+    pub(crate) fn discard(&self, range: Range<usize>) -> usize {
+        let page = page_bytes();
+        let start = range.start.next_multiple_of(page);
+        let end = range.end.min(self.len) / page * page;
+        let Some(len) = end.checked_sub(start).filter(|len| *len > 0) else { return 0 };
+        // SAFETY: the pages are within this mapping, and the caller (the group that the mapping
+        // belongs to) has nobody who uses them: zeros are as good as what stands there.
+        let done = unsafe {
+            libc::madvise(self.base.add(start).as_ptr().cast(), len, libc::MADV_DONTNEED)
+        };
+        if done == 0 { len } else { 0 }
     }
 }
 

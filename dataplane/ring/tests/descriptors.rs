@@ -10,11 +10,13 @@ use ringway_ring::{
     probe,
 };
 
+mod common;
+
 #[test]
 fn no_descriptors_left() {
     match probe() {
         Ok(_) => pauses_and_resumes(Uring::new(&Limits::default()).unwrap()),
-        Err(reason) => eprintln!("SKIPPED no_descriptors_left on io_uring: {reason}"),
+        Err(reason) => common::without_uring("no_descriptors_left", &reason),
     }
     pauses_and_resumes(Epoll::new(&Limits::default()).unwrap());
 }

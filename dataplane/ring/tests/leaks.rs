@@ -14,13 +14,15 @@ use ringway_ring::{
     probe,
 };
 
+mod common;
+
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn both(name: &str, limits: Limits, uring: impl Fn(Uring), epoll: impl Fn(Epoll)) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     match probe() {
         Ok(_) => no_descriptor_is_lost(name, || uring(Uring::new(&limits).unwrap())),
-        Err(reason) => eprintln!("SKIPPED {name} on io_uring: {reason}"),
+        Err(reason) => common::without_uring(name, &reason),
     }
     no_descriptor_is_lost(name, || epoll(Epoll::new(&limits).unwrap()));
 }

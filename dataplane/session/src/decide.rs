@@ -12,6 +12,7 @@ use policy::reply::Reason;
 use policy::route::{self, Found};
 use ring::Key;
 use ring::driver::Driver;
+use wire::head::Head;
 
 use crate::counters::Counter;
 use crate::view::{Table, Taken};
@@ -23,25 +24,25 @@ pub(crate) enum Decision {
     Forward(Taken),
     /// The route answers by itself.
     Direct(Taken),
-    /// It is refused.
-    Refuse(Reason),
+    /// It is refused, on the way along this route if one was found.
+    Refuse(Reason, Option<Taken>),
 }
 
 impl<D: Driver> Worker<D> {
     /// The policies and the route for the request in `io.head`, which takes its final form here.
     pub(crate) fn decide(&mut self, key: Key) -> Decision {
         let Some(table) = self.table(key) else {
-            return Decision::Refuse(Reason::RouteNotFound);
+            return Decision::Refuse(Reason::RouteNotFound, None);
         };
         let request_id = self.io.random.uuid();
         let random = self.io.random.next();
-        let Some(down) = self.downs.get(key) else {
-            return Decision::Refuse(Reason::RouteNotFound);
+        let Some((down, http)) = self.downs.get(key).and_then(|down| Some((down, down.http()?)))
+        else {
+            return Decision::Refuse(Reason::RouteNotFound, None);
         };
-        let Some(http) = down.http() else { return Decision::Refuse(Reason::RouteNotFound) };
         let (head, manager) = (&mut self.io.head, &*http.manager);
         if let Err(refused) = path::normalize(head, manager) {
-            return Decision::Refuse(refused.reason());
+            return Decision::Refuse(refused.reason(), None);
         }
         let context = RequestContext {
             manager,
@@ -52,6 +53,17 @@ impl<D: Driver> Worker<D> {
             request_id: &request_id,
         };
         let remote = headers::request(head, &context);
+        // As in Envoy the route is chosen first: it says which upgrades pass, and changes the
+        // answer's headers also where a policy refuses.
+        let found = route::find(&table, head, random).ok();
+        let taken =
+            |Found { at: (host, route), .. }| Taken { table: Rc::clone(&table), host, route };
+        let refuse = |reason| Decision::Refuse(reason, found.map(taken));
+        if let Some(found) = found
+            && !is_upgrade_allowed(manager, &found.route.action, head)
+        {
+            return refuse(Reason::UpgradeRefused);
+        }
         let facts = RequestFacts {
             head: Some(head),
             connection: &down.facts.connection(),
@@ -59,15 +71,14 @@ impl<D: Driver> Worker<D> {
             remote,
         };
         if !is_allowed(manager, &facts, &self.io.counters) {
-            return Decision::Refuse(Reason::RbacDenied);
+            return refuse(Reason::RbacDenied);
         }
-        match route::find(&table, head, random) {
-            Err(_) => Decision::Refuse(Reason::RouteNotFound),
-            Ok(Found { route, at: (host, index), .. }) => {
-                let is_direct = matches!(route.action, RouteAction::Direct { .. });
-                let taken = Taken { table: Rc::clone(&table), host, route: index };
-                if is_direct { Decision::Direct(taken) } else { Decision::Forward(taken) }
-            }
+        match found {
+            None => refuse(Reason::RouteNotFound),
+            Some(found) => match found.route.action {
+                RouteAction::Direct { .. } => Decision::Direct(taken(found)),
+                RouteAction::Forward(_) => Decision::Forward(taken(found)),
+            },
         }
     }
 
@@ -89,6 +100,22 @@ impl<D: Driver> Worker<D> {
         };
         http.table = Some((generation, Rc::clone(&table)));
         Some(table)
+    }
+}
+
+/// The request asks for no upgrade, or for one that passes: the route's word is the last, where it
+/// has one for that name. (Which upgrades there are is the manager's and the route's to say also
+/// where the route answers by itself.)
+fn is_upgrade_allowed(manager: &HttpManager, action: &RouteAction, head: &Head) -> bool {
+    let Some(asked) = head.upgrade.map(|asked| head.get(asked)) else { return true };
+    let is_asked = |name: &str| name.as_bytes().eq_ignore_ascii_case(asked);
+    let of_route = match action {
+        RouteAction::Forward(forward) => &forward.upgrades[..],
+        RouteAction::Direct { .. } => &[],
+    };
+    match of_route.iter().find(|(name, _)| is_asked(name)) {
+        Some((_, is_on)) => *is_on,
+        None => manager.upgrades.iter().any(|name| is_asked(name)),
     }
 }
 

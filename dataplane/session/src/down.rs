@@ -121,10 +121,10 @@ impl<D: Driver> Worker<D> {
                 down.io.ended();
                 self.on_down_eof(key);
             }
-            What::Sent(_) => {
-                down.io.sent(&mut self.io.driver);
-                self.on_down_sent(key);
-            }
+            What::Sent(_) => match down.io.sent(&mut self.io.driver, &mut self.io.scratch) {
+                Ok(()) => self.on_down_sent(key),
+                Err(fault) => self.on_down_fault(key, &fault),
+            },
             What::Relayed(relayed) => self.on_relayed_up(key, relayed),
             What::Failed(_) => self.abort_down(key),
             What::Accepted(_) | What::Connected | What::Woken => {}

@@ -2,13 +2,14 @@
 //!
 //! A received buffer is held whole by a single byte of it. A peer that sends single bytes to a
 //! connection that must wait would hold all of a worker's buffers; from a few pieces on short ones
-//! are therefore copied together.
+//! are therefore copied together, and longer ones out of buffers that are much too large for them.
 
 use std::collections::VecDeque;
 
 use ring::{Buf, BufMut, Pool};
 
 use crate::limits::{HELD_PIECES, PIECE_SHORT};
+use crate::share;
 use crate::transport::Fault;
 
 /// The bytes of one connection, or of one request's body.
@@ -31,12 +32,14 @@ impl Held {
             return Ok(());
         }
         self.pieces.extend(self.tail.take().map(BufMut::freeze));
-        if self.pieces.len() >= HELD_PIECES && bytes.len() <= PIECE_SHORT {
+        if self.pieces.len() < HELD_PIECES {
+            self.pieces.push_back(bytes);
+        } else if bytes.len() <= PIECE_SHORT {
             let mut tail = pool.take(2 * PIECE_SHORT).ok_or(Fault::Memory)?;
             tail.extend(&bytes);
             self.tail = Some(tail);
         } else {
-            self.pieces.push_back(bytes);
+            self.pieces.push_back(share::fitted(pool, bytes));
         }
         Ok(())
     }

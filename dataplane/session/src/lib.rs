@@ -26,6 +26,7 @@ mod request;
 mod response;
 mod retry;
 mod secure;
+mod share;
 mod stream;
 mod tcp;
 mod transport;

@@ -14,11 +14,16 @@ pub const RECV_SMALL: usize = 16 * 1024;
 /// What it may bring with large buffers: one of them, so that a full one is noticed.
 pub const RECV_LARGE: usize = 64 * 1024;
 
-/// With so many bytes unsent on one side the other side is not read from.
+/// With so many bytes unsent on one side the other side is not read from; with fewer where memory
+/// is scarce, see [`SHARE_PARTS`].
 pub const UNSENT_HIGH: usize = 256 * 1024;
-/// The same while more than half of the worker's scratch memory is in use: a few dozen peers that
-/// read slowly must not take what everybody's answers are made in.
-pub const UNSENT_SCARCE: usize = 16 * 1024;
+/// A connection may have one part in so many of the free buffers waiting to be sent. What is taken
+/// makes the shares of all smaller: peers that do not read, however many, leave something free for
+/// those that do (the dynamic threshold of shared-memory switches).
+pub const SHARE_PARTS: usize = 64;
+/// With one part in so many of the large buffers free no more of them are asked for: what is left
+/// is for receives that are under way.
+pub const LARGE_KEPT_PARTS: usize = 8;
 /// With so few bytes unsent it is read from again.
 pub const UNSENT_LOW: usize = 64 * 1024;
 
@@ -36,19 +41,26 @@ pub const HANDSHAKE_MS_MAX: u64 = 15_000;
 
 /// Pieces of a socket's send queue before short ones are copied together.
 pub const QUEUE_PIECES: usize = 32;
+/// The same while memory is scarce.
+pub const QUEUE_PIECES_SCARCE: usize = 4;
 /// Received pieces that are held as they are before short ones are copied together.
 pub const HELD_PIECES: usize = 4;
 /// A piece is short up to this size: half of the smallest buffer.
 pub const PIECE_SHORT: usize = 2 * 1024;
+/// A piece behind others wastes memory where its buffer is so many times as large: it is copied
+/// into one that fits.
+pub const PIECE_WASTE: usize = 4;
 
 /// A head that came in pieces leaves no larger buffer than this behind.
 pub const PARTIAL_KEPT: usize = 4 * 1024;
 
-/// The first retry waits a random part of this time, each later one of twice as long (Envoy's
-/// `retry_back_off` by default), in milliseconds.
-pub const RETRY_BASE_MS: u64 = 25;
-/// The longest such time, in milliseconds.
-pub const RETRY_MS_MAX: u64 = 250;
+/// The longest that a retry waits, whatever the configuration says, in milliseconds: a day. Later
+/// than any client waits, and early enough for the clock.
+pub const RETRY_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+/// Memory that goes back to the kernel in a second, of what a peak has left behind: a third of a
+/// millisecond's work.
+pub const TRIM_BYTES: usize = 2 * 1024 * 1024;
 
 /// The largest plaintext of one TLS record (RFC 8446, 5.1).
 pub const TLS_PLAIN_MAX: usize = 16 * 1024;

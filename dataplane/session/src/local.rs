@@ -32,7 +32,8 @@ impl<D: Driver> Worker<D> {
         );
         self.io.head.clear();
         headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
-        self.send_local(key, [Buf::from_static(reply.body.as_bytes())]);
+        let is_overload = reply.flag == "UO";
+        self.send_local(key, is_overload, [Buf::from_static(reply.body.as_bytes())]);
     }
 
     /// The route's own answer.
@@ -58,11 +59,12 @@ impl<D: Driver> Worker<D> {
         if let Some(location) = location {
             self.io.head.set(b"location", &location);
         }
-        self.send_local(key, pieces);
+        self.send_local(key, false, pieces);
     }
 
     /// Finishes the answer of our own whose head stands in `io.head`, and the exchange with it.
-    fn send_local(&mut self, key: Key, pieces: impl IntoIterator<Item = Buf>) {
+    /// `is_overload`: it is given for want of room, by us or by a limit of the cluster.
+    fn send_local(&mut self, key: Key, is_overload: bool, pieces: impl IntoIterator<Item = Buf>) {
         let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
         http.is_closing |= !matches!(http.phase, Phase::Waiting);
         let stream = http.stream.and_then(|stream| self.streams.get(stream));
@@ -71,6 +73,10 @@ impl<D: Driver> Worker<D> {
             && let Some(found) = taken.found()
         {
             headers::local_changes(&mut self.io.head, &taken.table, &found);
+        }
+        if is_overload && !http.manager().suppress_envoy_headers {
+            // As Envoy: behind the route's changes, which can neither remove nor replace it.
+            self.io.head.append(b"x-envoy-overloaded", b"true");
         }
         if is_head && let Framing::Length(length) = self.io.head.framing {
             let mut digits = itoa::Buffer::new();

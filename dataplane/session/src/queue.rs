@@ -2,12 +2,14 @@
 //!
 //! Each piece in the ring's queue holds a whole buffer, however short it is, and the ring gives a
 //! socket up whose queue has too many. A peer that reads slowly while another sends single bytes
-//! must come to neither: short pieces behind many others are copied together.
+//! must come to neither: short pieces behind many others are copied together, and longer ones out
+//! of buffers that are much too large for them.
 
 use ring::driver::{Driver, Socket};
 use ring::{Buf, BufMut};
 
-use crate::limits::{PIECE_SHORT, QUEUE_PIECES};
+use crate::limits::{HELD_PIECES, PIECE_SHORT};
+use crate::share;
 use crate::transport::Fault;
 
 /// The pieces of one socket.
@@ -41,12 +43,14 @@ impl Queue {
         if driver.unsent(socket) == 0 {
             self.pieces = 0;
         }
-        if self.pieces >= QUEUE_PIECES && bytes.len() <= PIECE_SHORT {
-            let mut tail = driver.pool().take(2 * PIECE_SHORT).ok_or(Fault::Memory)?;
+        let pool = driver.pool();
+        if bytes.len() <= PIECE_SHORT && self.pieces >= share::queue_pieces(pool) {
+            let mut tail = pool.take(2 * PIECE_SHORT).ok_or(Fault::Memory)?;
             tail.extend(&bytes);
             self.tail = Some(tail);
             return Ok(());
         }
+        let bytes = if self.pieces >= HELD_PIECES { share::fitted(pool, bytes) } else { bytes };
         self.pieces += 1;
         driver.send(socket, bytes);
         Ok(())

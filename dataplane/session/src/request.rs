@@ -213,7 +213,8 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return false };
         let Down { held, state: DownState::Http(http), .. } = down else { return false };
         let Some(stream) = http.stream else { return false };
-        if self.streams.get(stream).is_some_and(Stream::is_full) {
+        let pool = self.io.driver.pool();
+        if self.streams.get(stream).is_some_and(|stream| stream.is_full(pool)) {
             return false;
         }
         let Some(mut bytes) = held.pop() else { return false };
@@ -245,14 +246,9 @@ impl<D: Driver> Worker<D> {
             return;
         }
         let now = self.io.driver.now();
-        let head = &mut self.io.head;
+        let head = &self.io.head;
         let Some(down) = self.downs.get_mut(key) else { return };
         let Some(http) = down.http_mut() else { return };
-        if head.upgrade.is_some_and(|asked| !allows_upgrade(&http.manager, head.get(asked))) {
-            head.upgrade = None;
-            (http.phase, http.is_closing) = (Phase::Waiting, true);
-            return self.reply(key, Reason::UpgradeRefused);
-        }
         http.is_http_10 = head.version == Version::Http10;
         http.is_closing |= !head.keep_alive || self.draining;
         http.answered = None;
@@ -272,7 +268,12 @@ impl<D: Driver> Worker<D> {
         match self.decide(key) {
             Decision::Forward(taken) => self.forward(key, stream, taken),
             Decision::Direct(taken) => self.reply_direct(key, &taken),
-            Decision::Refuse(reason) => self.reply(key, reason),
+            Decision::Refuse(reason, taken) => {
+                if let Some(stream) = self.streams.get_mut(stream) {
+                    stream.taken = taken;
+                }
+                self.reply(key, reason);
+            }
         }
     }
 
@@ -354,8 +355,4 @@ impl<D: Driver> Worker<D> {
             None => {}
         }
     }
-}
-
-fn allows_upgrade(manager: &HttpManager, asked: &[u8]) -> bool {
-    manager.upgrades.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(asked))
 }

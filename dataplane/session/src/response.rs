@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use config::snapshot::Retry;
 use policy::headers::{self, Attempt};
 use policy::reply::Reason;
 use ring::driver::{Driver, SEND_NOW_BYTES};
@@ -157,7 +158,7 @@ impl<D: Driver> Worker<D> {
         if (100..200).contains(&status) && status != 101 {
             return self.on_interim(stream, status);
         }
-        if self.retries_status(stream, status) {
+        if self.retries_answer(stream) {
             return self.try_again(stream);
         }
         let Some(down) = self.streams.get(stream).map(|stream| stream.down) else { return };
@@ -195,11 +196,19 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn retries_status(&mut self, stream: Key, status: u16) -> bool {
+    /// Whether the answer whose head stands in `io.head` is to be followed by another attempt.
+    fn retries_answer(&mut self, stream: Key) -> bool {
+        let (head, status) = (&self.io.head, self.io.head.status);
         let Some(stream) = self.streams.get_mut(stream) else { return false };
-        let covers = |ranges: &[(u16, u16)]| ranges.iter().any(|&(a, b)| (a..=b).contains(&status));
-        let asked = stream.forward().and_then(|forward| forward.retry.as_ref());
-        asked.is_some_and(|retry| covers(&retry.on_status)) && stream.takes_retry()
+        let covers = |retry: &Retry| {
+            let mut ranges = retry.on_status.iter();
+            // As Envoy: no other condition is a reason to press a service that has had enough.
+            match head.values(b"x-envoy-ratelimited").next() {
+                Some(_) => retry.on_rate_limited,
+                None => ranges.any(|&(from, to)| (from..=to).contains(&status)),
+            }
+        };
+        stream.retry().is_some_and(covers) && stream.takes_retry()
     }
 
     /// The route's changes to the response in `io.head`.

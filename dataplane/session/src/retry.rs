@@ -15,7 +15,6 @@ use wire::h1;
 use crate::counters::Counter;
 use crate::down::Down;
 use crate::encode;
-use crate::limits::{RETRY_BASE_MS, RETRY_MS_MAX};
 use crate::worker::Worker;
 
 impl<D: Driver> Worker<D> {
@@ -54,7 +53,7 @@ impl<D: Driver> Worker<D> {
             return;
         }
         if let Some(stream) = self.streams.get_mut(key) {
-            let pause = Duration::from_millis(random % pause_ms_max(stream.attempts));
+            let pause = Duration::from_millis(random % stream.retry_interval_ms());
             stream.retry_at = Some(now.after(pause));
         }
         self.set_alarm(key);
@@ -110,10 +109,4 @@ impl<D: Driver> Worker<D> {
         stream.request_head = encode::request(self.io.driver.pool(), &self.io.head, framing)?;
         Some(())
     }
-}
-
-/// Below this the pause after so many attempts lies.
-fn pause_ms_max(attempts: u32) -> u64 {
-    let doublings = attempts.saturating_sub(1).min(16);
-    (RETRY_BASE_MS << doublings).min(RETRY_MS_MAX)
 }

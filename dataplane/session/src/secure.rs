@@ -1,5 +1,6 @@
 //! TLS over a socket: records in, plaintext out, and the way back.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use ring::driver::{Driver, Socket};
@@ -8,6 +9,7 @@ use tls::session::{Opened, Peer, Sealed, Session, TlsError};
 
 use crate::limits::{TLS_OVERHEAD, TLS_PLAIN_MAX, TLS_RECORD_MAX};
 use crate::queue::Queue;
+use crate::share;
 use crate::transport::Fault;
 
 /// TLS over the socket.
@@ -17,6 +19,21 @@ pub(crate) struct Secure {
     partial: Option<BufMut>,
     /// The peer has said good-bye.
     pub(crate) closed: bool,
+    /// Plaintext that is to be sealed when what was sealed before it has left: unsealed it stands
+    /// in the buffers that it came in, of which nobody needs a new one to be answered.
+    waiting: VecDeque<Buf>,
+    waiting_bytes: usize,
+    /// The last byte has been given: good-bye is said behind what waits.
+    pub(crate) is_finishing: bool,
+}
+
+/// How much of what waits is to be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// As much as the connection's share of memory allows.
+    Share,
+    /// All of it.
+    All,
 }
 
 /// The two roles of TLS.
@@ -34,7 +51,25 @@ pub(crate) struct Scratch {
 
 impl Secure {
     pub(crate) fn new(side: Side) -> Self {
-        Self { side, partial: None, closed: false }
+        Self {
+            side,
+            partial: None,
+            closed: false,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            is_finishing: false,
+        }
+    }
+
+    /// Bytes that are not sealed yet.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Takes plaintext in, for [`Secure::seal`].
+    pub(crate) fn push(&mut self, plain: Buf) {
+        self.waiting_bytes += plain.len();
+        self.waiting.push_back(plain);
     }
 
     /// Opens records: first the one that began earlier, then what lies in these bytes as a whole.
@@ -104,23 +139,38 @@ impl Secure {
         Ok(())
     }
 
+    /// Seals what waits. Where some of it has to go on waiting the socket has bytes to send: to be
+    /// called again when they have left.
     pub(crate) fn seal<D: Driver>(
         &mut self,
         driver: &mut D,
         socket: Socket,
         queue: &mut Queue,
-        mut plain: &[u8],
+        extent: Extent,
     ) -> Result<(), Fault> {
-        while !plain.is_empty() {
-            let chunk = plain.get(..TLS_PLAIN_MAX).unwrap_or(plain);
-            let mut out = driver.pool().take(chunk.len() + TLS_OVERHEAD).ok_or(Fault::Memory)?;
+        while let Some(front) = self.waiting.front_mut() {
+            let unsent = driver.unsent(socket) + queue.kept();
+            let may_wait = extent == Extent::Share && unsent > 0;
+            if may_wait && unsent >= share::unsent_max(driver.pool()) {
+                return Ok(());
+            }
+            let chunk = front.get(..TLS_PLAIN_MAX).unwrap_or(front);
+            let mut out = match driver.pool().take(chunk.len() + TLS_OVERHEAD) {
+                Some(out) => out,
+                None if may_wait => return Ok(()),
+                None => return Err(Fault::Memory),
+            };
             let Sealed { read, written } = self.side.seal(chunk, out.spare_mut())?;
             if read == 0 {
                 return Err(Fault::Memory);
             }
             out.advance(written);
             queue.push(driver, socket, out.freeze())?;
-            plain = plain.get(read..).unwrap_or_default();
+            front.advance(read);
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(read);
+            if front.is_empty() {
+                self.waiting.pop_front();
+            }
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::snapshot::{ClusterId, Forward, Retry, RouteAction};
 use policy::reply::Reason;
 use ring::driver::{Driver, Nanos};
-use ring::{Buf, Key, Timer};
+use ring::{Buf, Key, Pool, Timer};
 use upstream::{Lease, NoHost, Pick, Request};
 use wire::h1::ResponseTo;
 use wire::head::{Framing, Head};
@@ -17,9 +17,10 @@ use crate::down::Down;
 use crate::encode::{self, Piece};
 use crate::held::Held;
 use crate::keys::{Alarm, NOBODY};
-use crate::limits::BODY_WAITING_MAX;
+use crate::limits::{BODY_WAITING_MAX, RETRY_MS_MAX};
 use crate::pool::reason_of;
 use crate::response::Client;
+use crate::share;
 use crate::up::{For, UpState};
 use crate::view::Taken;
 use crate::worker::Worker;
@@ -116,9 +117,10 @@ impl Stream {
         self.forward()?.retry.as_ref()
     }
 
-    /// No more body is taken for now.
-    pub(crate) fn is_full(&self) -> bool {
-        self.waiting_bytes >= BODY_WAITING_MAX
+    /// No more body is taken for now: too much of it waits for the upstream connection.
+    pub(crate) fn is_full(&self, pool: &Pool) -> bool {
+        let most = BODY_WAITING_MAX.min(share::unsent_max(pool));
+        self.waiting_bytes > 0 && self.waiting_bytes >= most
     }
 
     /// Takes one of the retries that the route allows, if the request can be sent again.
@@ -126,6 +128,13 @@ impl Stream {
         let may = self.retries_left > 0 && !self.is_spent;
         self.retries_left -= u32::from(may);
         may
+    }
+
+    /// Below this the pause before the retry lies that was just taken, in milliseconds; at least 1.
+    pub(crate) fn retry_interval_ms(&self) -> u64 {
+        let Some(retry) = self.retry() else { return 1 };
+        let taken = retry.retries.saturating_sub(self.retries_left);
+        retry.back_off.interval_ms(taken.saturating_sub(1)).clamp(1, RETRY_MS_MAX)
     }
 
     /// Takes the one retry that a stale pooled connection is worth.
@@ -188,6 +197,10 @@ impl<D: Driver> Worker<D> {
             // The client has gone in the meantime, or has been served otherwise.
             return self.give_back(lease, NOBODY);
         };
+        if self.clusters.transport(lease.host).is_none() {
+            self.give_back(lease, NOBODY);
+            return self.choose_again(key);
+        }
         match self.dial(&pick, lease, For::Stream(key)) {
             Ok(up) => {
                 if let Some(stream) = self.streams.get_mut(key) {
@@ -197,6 +210,16 @@ impl<D: Driver> Worker<D> {
             }
             Err(reason) => self.on_connect_failed(key, reason),
         }
+    }
+
+    /// The host has left while the request waited for it: it was never asked, so this attempt does
+    /// not count.
+    fn choose_again(&mut self, key: Key) {
+        self.uncount(key);
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.attempts = stream.attempts.saturating_sub(1);
+        }
+        self.send_request(key);
     }
 
     /// All connections to the host are taken: waits for one to come free.

@@ -4,9 +4,11 @@ use ring::Buf;
 use ring::driver::{Driver, Size, Socket};
 use tls::session::{Peer, TlsError};
 
-use crate::limits::{RECV_LARGE, RECV_SMALL, UNSENT_HIGH, UNSENT_LOW, UNSENT_SCARCE};
+use crate::limits::{RECV_LARGE, UNSENT_LOW};
 use crate::queue::Queue;
+use crate::secure::Extent;
 pub(crate) use crate::secure::{Scratch, Secure, Side};
+use crate::share;
 
 /// A socket, what protects it, and how it is being received from.
 pub(crate) struct Transport {
@@ -87,14 +89,14 @@ impl Transport {
         self.receiving = Receiving::Ended;
     }
 
-    /// Asks for more bytes unless that is already so.
+    /// Asks for more bytes unless that is already so: for fewer at a time where memory is scarce.
     pub(crate) fn arm<D: Driver>(&mut self, driver: &mut D) {
         if self.receiving != Receiving::Paused {
             return;
         }
-        let budget = if self.size == Size::Large { RECV_LARGE } else { RECV_SMALL };
+        let (budget, size) = share::receive(driver.pool(), self.size);
         self.receiving = Receiving::Armed;
-        driver.recv(self.socket, budget, self.size);
+        driver.recv(self.socket, budget, size);
     }
 
     /// The kernel moves the bytes on by itself from here.
@@ -151,19 +153,33 @@ impl Transport {
     pub(crate) fn send<D: Driver>(&mut self, driver: &mut D, bytes: Buf) -> Result<(), Fault> {
         match &mut self.secure {
             _ if bytes.is_empty() => Ok(()),
-            Some(secure) => secure.seal(driver, self.socket, &mut self.queue, &bytes),
+            Some(secure) => {
+                secure.push(bytes);
+                secure.seal(driver, self.socket, &mut self.queue, Extent::Share)
+            }
             None => self.queue.push(driver, self.socket, bytes),
         }
     }
 
     /// Closes the sending side once all has left.
     pub(crate) fn finish<D: Driver>(&mut self, driver: &mut D, scratch: &mut Scratch) {
+        if let Some(secure) = self.secure.as_mut().filter(|secure| secure.waiting_bytes() > 0) {
+            // `sent` comes back to this.
+            secure.is_finishing = true;
+            return;
+        }
         self.say_goodbye(driver, scratch);
         self.queue.finish(driver, self.socket);
     }
 
-    /// Closes once all has left.
+    /// Closes once all has left. Without memory for what is not sealed yet it is a reset: the peer
+    /// must see that something is missing.
     pub(crate) fn close<D: Driver>(&mut self, driver: &mut D, scratch: &mut Scratch) {
+        if let Some(secure) = &mut self.secure
+            && secure.seal(driver, self.socket, &mut self.queue, Extent::All).is_err()
+        {
+            return driver.reset(self.socket);
+        }
         self.say_goodbye(driver, scratch);
         self.queue.flush(driver, self.socket);
         driver.close(self.socket);
@@ -178,22 +194,32 @@ impl Transport {
     }
 
     /// Bytes have left: those that waited for it follow.
-    pub(crate) fn sent<D: Driver>(&mut self, driver: &mut D) {
+    pub(crate) fn sent<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        scratch: &mut Scratch,
+    ) -> Result<(), Fault> {
         if driver.unsent(self.socket) == 0 {
             self.queue.flush(driver, self.socket);
         }
+        let Some(secure) = &mut self.secure else { return Ok(()) };
+        secure.seal(driver, self.socket, &mut self.queue, Extent::Share)?;
+        if secure.waiting_bytes() == 0 && std::mem::take(&mut secure.is_finishing) {
+            self.finish(driver, scratch);
+        }
+        Ok(())
     }
 
     /// Bytes that have not left yet.
     pub(crate) fn unsent<D: Driver>(&self, driver: &D) -> usize {
-        driver.unsent(self.socket) + self.queue.kept()
+        let unsealed = self.secure.as_ref().map_or(0, |secure| secure.waiting_bytes());
+        driver.unsent(self.socket) + self.queue.kept() + unsealed
     }
 
     /// Too much is waiting to leave: whoever feeds this socket should stop for a while.
     pub(crate) fn is_congested<D: Driver>(&self, driver: &D) -> bool {
-        let pool = driver.pool();
-        let is_scarce = pool.in_use_bytes() > pool.limit_bytes() / 2;
-        self.unsent(driver) > if is_scarce { UNSENT_SCARCE } else { UNSENT_HIGH }
+        let unsent = self.unsent(driver);
+        unsent > 0 && unsent > share::unsent_max(driver.pool())
     }
 
     /// Little is waiting to leave: feeding may go on.

@@ -84,10 +84,10 @@ impl<D: Driver> Worker<D> {
                 up.io.ended();
                 self.on_up_eof(key);
             }
-            What::Sent(_) => {
-                up.io.sent(&mut self.io.driver);
-                self.on_up_sent(key);
-            }
+            What::Sent(_) => match up.io.sent(&mut self.io.driver, &mut self.io.scratch) {
+                Ok(()) => self.on_up_sent(key),
+                Err(fault) => self.on_up_fault(key, &fault),
+            },
             What::Relayed(relayed) => {
                 if let UpState::Tcp(down) = up.state {
                     self.on_relayed_down(key, down, relayed);

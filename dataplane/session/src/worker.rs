@@ -16,7 +16,7 @@ use crate::accept::Accept;
 use crate::counters::{Counter, Counters};
 use crate::down::Down;
 use crate::keys::{Alarm, Owner};
-use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, UPSTREAM_MAX};
+use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, TRIM_BYTES, UPSTREAM_MAX};
 use crate::stream::Stream;
 use crate::transport::Scratch;
 use crate::up::Up;
@@ -228,10 +228,11 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn on_second(&mut self) {
+    pub(crate) fn on_second(&mut self) {
         let now = self.io.driver.now();
         self.clusters.expire(now.0, &mut self.evicted);
         self.close_evicted();
+        self.io.driver.pool().trim(TRIM_BYTES);
         self.alarm_in(Duration::from_secs(1), Alarm::Second);
     }
 

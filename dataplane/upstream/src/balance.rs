@@ -1,17 +1,67 @@
 //! Choosing a host: round robin, least request and random, as Envoy does them.
 
-use config::snapshot::LbPolicy;
+use config::snapshot::{Health, LbPolicy};
 
 use crate::edf::Schedule;
 use crate::host::{Host, Life};
 
-/// Below this share of healthy hosts, in percent, health is not looked at: all hosts are chosen
-/// from (`healthy_panic_threshold`, Envoy's default).
-const PANIC_PERCENT: usize = 50;
+/// What a hundredth of the hosts is trusted with, in hundredths of the requests (Envoy's
+/// overprovisioning factor).
+const TRUST_PERCENT: usize = 140;
 
-/// The hosts that may be chosen, and where the balancer stands among them.
+/// The hosts that may be chosen: healthy ones, and degraded ones for what those cannot take.
 #[derive(Debug, Default)]
 pub(crate) struct Balancer {
+    /// Healthy hosts, or all of them when too few are usable.
+    preferred: Set,
+    degraded: Set,
+    /// How many requests of a hundred go to degraded hosts.
+    degraded_percent: u64,
+}
+
+impl Balancer {
+    /// Takes the hosts in again after they have changed. With less than `panic_percent` of them
+    /// usable, health is not looked at.
+    pub(crate) fn rebuild<K>(&mut self, hosts: &[Host<K>], order: &[u32], panic_percent: u8) {
+        let is = |health| {
+            move |slot: &u32| alive(hosts, *slot).is_some_and(|host| host.health == health)
+        };
+        let of = |health| order.iter().copied().filter(is(health));
+        let (healthy, degraded) = (of(Health::Healthy).count(), of(Health::Degraded).count());
+        let trusted = |count: usize| (TRUST_PERCENT * count / order.len().max(1)).min(100);
+        let (most, rest) = (trusted(healthy), trusted(degraded));
+        let usable = (most + rest).min(100);
+        let panic_below = usize::from(panic_percent) * order.len();
+        if usable < 100 && 100 * (healthy + degraded) < panic_below {
+            self.preferred.rebuild(hosts, order.iter().copied());
+            self.degraded.rebuild(hosts, std::iter::empty());
+            self.degraded_percent = 0;
+            return;
+        }
+        self.preferred.rebuild(hosts, of(Health::Healthy));
+        self.degraded.rebuild(hosts, of(Health::Degraded));
+        // What rounding leaves over is for healthy hosts.
+        let share = |trusted: usize| (100 * trusted).checked_div(usable).unwrap_or_default();
+        self.degraded_percent = share(rest).min(100 - share(most).min(100)) as u64;
+    }
+
+    /// The place of the host that is next. `None`: there is none.
+    pub(crate) fn pick<K>(
+        &mut self,
+        policy: LbPolicy,
+        random: u64,
+        hosts: &[Host<K>],
+    ) -> Option<u32> {
+        // Drawn apart from what the set draws with, or some hosts of it would never be chosen.
+        let to_degraded = self.degraded_percent > 0 && mix(random) % 100 < self.degraded_percent;
+        let set = if to_degraded { &mut self.degraded } else { &mut self.preferred };
+        set.pick(policy, random, hosts)
+    }
+}
+
+/// Hosts of one kind, and where the balancer stands among them.
+#[derive(Debug, Default)]
+struct Set {
     /// Places of the hosts.
     eligible: Vec<u32>,
     /// Their weights differ.
@@ -23,35 +73,25 @@ pub(crate) struct Balancer {
     fresh: bool,
 }
 
-impl Balancer {
-    /// Takes the hosts in again after they have changed.
-    pub(crate) fn rebuild<K>(&mut self, hosts: &[Host<K>], order: &[u32]) {
-        let host = |slot: u32| hosts.get(slot as usize).filter(|host| host.life == Life::Alive);
-        let healthy = |slot: &u32| host(*slot).is_some_and(|host| host.healthy);
-        let panic =
-            100 * order.iter().filter(|slot| healthy(slot)).count() < PANIC_PERCENT * order.len();
+impl Set {
+    fn rebuild<K>(&mut self, hosts: &[Host<K>], slots: impl Iterator<Item = u32>) {
         self.eligible.clear();
-        self.eligible.extend(order.iter().filter(|slot| panic || healthy(slot)));
-        let mut weights = self.eligible.iter().filter_map(|slot| host(*slot)).map(|h| h.weight);
+        self.eligible.extend(slots);
+        let weights = self.eligible.iter().filter_map(|slot| alive(hosts, *slot));
+        let mut weights = weights.map(|host| host.weight);
         let first = weights.next();
         self.weighted = weights.any(|weight| Some(weight) != first);
         self.schedule.clear();
         if self.weighted {
             for slot in &self.eligible {
-                self.schedule.add(*slot, host(*slot).map_or(1.0, |host| f64::from(host.weight)));
+                self.schedule.add(*slot, weight(hosts, *slot));
             }
         }
         self.next = 0;
         self.fresh = true;
     }
 
-    /// The place of the host that is next. `None`: there is none.
-    pub(crate) fn pick<K>(
-        &mut self,
-        policy: LbPolicy,
-        random: u64,
-        hosts: &[Host<K>],
-    ) -> Option<u32> {
+    fn pick<K>(&mut self, policy: LbPolicy, random: u64, hosts: &[Host<K>]) -> Option<u32> {
         if self.eligible.is_empty() {
             return None;
         }
@@ -106,6 +146,10 @@ impl Balancer {
         }
         Some(best)
     }
+}
+
+fn alive<K>(hosts: &[Host<K>], slot: u32) -> Option<&Host<K>> {
+    hosts.get(slot as usize).filter(|host| host.life == Life::Alive)
 }
 
 fn weight<K>(hosts: &[Host<K>], slot: u32) -> f64 {

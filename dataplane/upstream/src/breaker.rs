@@ -38,6 +38,11 @@ impl Breaker {
         self.limits.is_some_and(|limits| self.connections < limits.max_connections)
     }
 
+    /// How many connections there are beyond a limit that was lowered.
+    pub(crate) fn surplus(&self) -> u32 {
+        self.limits.map_or(0, |limits| self.connections.saturating_sub(limits.max_connections))
+    }
+
     pub(crate) fn may_wait(&self) -> bool {
         self.limits.is_some_and(|limits| self.pending < limits.max_pending)
     }

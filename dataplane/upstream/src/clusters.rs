@@ -35,7 +35,8 @@ impl<K: Copy + Eq> Clusters<K> {
 
     /// Goes over to a new snapshot. Hosts that stay (same address and transport) keep connections
     /// and counters. The idle connections of hosts that left go to `evicted`: close them and report
-    /// each by [`Self::closed`] like any other. Busy ones finish and are closed when released.
+    /// each by [`Self::closed`] like any other. Busy ones finish and are closed when released,
+    /// unless somebody waits for that host still.
     pub fn update(&mut self, snapshot: &Arc<Snapshot>, evicted: &mut Vec<K>) {
         let len = self.states.len().max(snapshot.clusters.len());
         self.states.resize_with(len, State::default);
@@ -74,11 +75,12 @@ impl<K: Copy + Eq> Clusters<K> {
         Ok(Pick { host, address, bind })
     }
 
-    /// How to speak to a host.
+    /// How a new connection to the host speaks. `None`: it has left the configuration, and no
+    /// connection to it is made any more, whatever lease there is.
     pub fn transport(&self, host: HostId) -> Option<&UpstreamTransport> {
         let state = self.states.get(host.cluster.0 as usize)?;
         let found = state.hosts.get(host.slot as usize)?;
-        (found.generation == host.generation && found.life != Life::Free)
+        (found.generation == host.generation && found.life == Life::Alive)
             .then_some(&found.transport)
     }
 
@@ -130,46 +132,40 @@ impl<K: Copy + Eq> Clusters<K> {
     }
 
     /// Waits for a connection to the host, after [`Self::open`] has said `Overflow`: `waiter` is
-    /// named by a later [`Self::release`] or [`Self::closed`]. Refused where no connection to that
-    /// host could ever come free, or when too many wait (`max_pending_requests`).
+    /// named by a later [`Self::release`] or [`Self::closed`]. Refused where the cluster has no
+    /// connection that could end, or when too many wait (`max_pending_requests`).
     pub fn wait(&mut self, host: HostId, waiter: K) -> Result<(), NoHost> {
         let state = self.state(host).ok_or(NoHost::Gone)?;
-        let may = state.breaker.may_wait();
-        let found = state.host(host).ok_or(NoHost::Gone)?;
-        if !may || found.connections == 0 {
-            return Err(NoHost::Overflow);
-        }
-        found.waiting.push_back(waiter);
-        state.breaker.pending += 1;
-        Ok(())
+        state.host(host).ok_or(NoHost::Gone)?;
+        state.enqueue(host.slot, waiter)
     }
 
     /// Waits no longer. Says whether it was waiting.
     pub fn forget(&mut self, host: HostId, waiter: K) -> bool {
         let Some(state) = self.state(host) else { return false };
-        let Some(found) = state.host(host) else { return false };
-        let Some(at) = found.waiting.iter().position(|key| *key == waiter) else { return false };
-        found.waiting.remove(at);
-        state.breaker.pending = state.breaker.pending.saturating_sub(1);
+        if state.host(host).is_none() || !state.drop_out(host.slot, waiter) {
+            return false;
+        }
         state.settle(host.slot);
         true
     }
 
     /// A connection is free again. `reusable`: the last response ended cleanly and neither side
-    /// said that it will close.
+    /// said that it will close. While others of the cluster wait for its place it is not kept.
     pub fn release(&mut self, lease: Lease, key: K, now_ns: u64, reusable: bool) -> Release<K> {
         let Some(state) = self.state(lease.host) else { return Release::Close };
         let most = state.cluster.as_ref().map_or(1, |c| c.max_requests_per_connection);
-        let Some(host) = state.host(lease.host) else { return Release::Close };
-        if !reusable || (most > 0 && lease.requests >= most) {
+        let spent = most > 0 && lease.requests >= most;
+        if !reusable || spent || state.host(lease.host).is_none() {
             return Release::Close;
         }
-        if let Some(waiter) = host.waiting.pop_front() {
-            state.breaker.pending = state.breaker.pending.saturating_sub(1);
+        if let Some(waiter) = state.dequeue(lease.host.slot) {
             let requests = lease.requests.saturating_add(1);
             return Release::Handed(waiter, Lease { requests, ..lease });
         }
-        if host.life != Life::Alive || host.idle.len() >= IDLE_MAX {
+        let others_wait = state.breaker.pending > 0;
+        let Some(host) = state.host(lease.host) else { return Release::Close };
+        if others_wait || host.life != Life::Alive || host.idle.len() >= IDLE_MAX {
             return Release::Close;
         }
         host.idle.push(Idle { key, since_ns: now_ns, requests: lease.requests });
@@ -177,8 +173,10 @@ impl<K: Copy + Eq> Clusters<K> {
     }
 
     /// A connection is closed: busy, idle, evicted or one that could not be made. To be called once
-    /// for each lease that [`Self::open`] gave. Names the one who waits and may now make a new
-    /// connection with that lease.
+    /// for each lease that was given. Names the next one who waits, for whichever host of the
+    /// cluster, and may now make a new connection with that lease; where the host has left the
+    /// configuration in the meantime ([`Self::transport`] is `None`) it is to give the lease back
+    /// and to look elsewhere.
     pub fn closed(&mut self, lease: Lease, key: K) -> Option<(K, Lease)> {
         let state = self.state(lease.host)?;
         let host = state.host(lease.host)?;
@@ -187,20 +185,21 @@ impl<K: Copy + Eq> Clusters<K> {
         }
         host.connections = host.connections.saturating_sub(1);
         state.breaker.connections = state.breaker.connections.saturating_sub(1);
-        let next = Self::next_waiter(state, lease.host);
+        let next = state.grant(lease.host.cluster);
         state.settle(lease.host.slot);
         next
     }
 
-    /// Moves the connections that have been idle for too long to `evicted` (see [`Self::update`])
-    /// and forgets original destinations that nobody uses. Looks at every host: to be called about
-    /// once a second.
+    /// Moves the connections that have been idle for too long, or whose place somebody waits for,
+    /// to `evicted` (see [`Self::update`]) and forgets original destinations that nobody uses.
+    /// Looks at every host: to be called about once a second.
     pub fn expire(&mut self, now_ns: u64, evicted: &mut Vec<K>) {
         for state in &mut self.states {
             let timeout = idle_timeout_ns(state.cluster.as_deref());
             if let Some(until) = timeout.and_then(|timeout| now_ns.checked_sub(timeout)) {
                 state.hosts.iter_mut().for_each(|host| host.evict(until, evicted));
             }
+            state.make_room(evicted);
             state.sweep();
             state.swept = false;
         }
@@ -222,18 +221,6 @@ impl<K: Copy + Eq> Clusters<K> {
 
     fn state(&mut self, host: HostId) -> Option<&mut State<K>> {
         self.states.get_mut(host.cluster.0 as usize)
-    }
-
-    fn next_waiter(state: &mut State<K>, id: HostId) -> Option<(K, Lease)> {
-        if !state.breaker.may_connect() {
-            return None;
-        }
-        let host = state.host(id)?;
-        let waiter = host.waiting.pop_front()?;
-        host.connections += 1;
-        state.breaker.connections += 1;
-        state.breaker.pending = state.breaker.pending.saturating_sub(1);
-        Some((waiter, Lease { host: id, requests: 1 }))
     }
 }
 

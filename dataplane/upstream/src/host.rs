@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use config::snapshot::{ClusterId, UpstreamTransport};
+use config::snapshot::{ClusterId, Health, UpstreamTransport};
 
 /// Idle connections that are kept to one host on one worker. What is released beyond is closed.
 pub const IDLE_MAX: usize = 4096;
@@ -64,7 +64,7 @@ pub(crate) struct Host<K> {
     pub(crate) address: SocketAddr,
     pub(crate) transport: UpstreamTransport,
     pub(crate) weight: u32,
-    pub(crate) healthy: bool,
+    pub(crate) health: Health,
     pub(crate) generation: u32,
     pub(crate) life: Life,
     pub(crate) connections: u32,
@@ -74,6 +74,8 @@ pub(crate) struct Host<K> {
     /// The last is the one that was used last.
     pub(crate) idle: Vec<Idle<K>>,
     pub(crate) waiting: VecDeque<K>,
+    /// It stands in its cluster's line for the next connection, perhaps without a waiter by now.
+    pub(crate) has_turn: bool,
 }
 
 /// Whether a place in the table is a host.
@@ -93,7 +95,7 @@ impl<K: Copy + Eq> Host<K> {
             address,
             transport: UpstreamTransport::Raw,
             weight: 1,
-            healthy: true,
+            health: Health::Healthy,
             generation: 0,
             life: Life::Free,
             connections: 0,
@@ -101,6 +103,7 @@ impl<K: Copy + Eq> Host<K> {
             touched: false,
             idle: Vec::new(),
             waiting: VecDeque::new(),
+            has_turn: false,
         }
     }
 

@@ -14,6 +14,7 @@ mod clusters;
 mod edf;
 mod host;
 mod state;
+mod waiting;
 
 pub use breaker::share;
 pub use clusters::{Clusters, Pick};

@@ -1,9 +1,10 @@
 //! One cluster on one worker: its hosts kept in step with the configuration.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::snapshot::{Cluster, ClusterId, Discovery, Endpoint, UpstreamTransport};
+use config::snapshot::{Cluster, ClusterId, Discovery, Endpoint, Health, UpstreamTransport};
 use hashbrown::HashMap;
 
 use crate::balance::Balancer;
@@ -37,6 +38,8 @@ pub(crate) struct State<K> {
     balancer: Balancer,
     /// Places of the hosts in the order of the configuration, reused between updates.
     order: Vec<u32>,
+    /// Places of the hosts that have waiters, each once: whose turn is next comes first.
+    pub(crate) turns: VecDeque<u32>,
     /// A pick has swept since the last regular sweep: the next one is not to pay for it again.
     pub(crate) swept: bool,
 }
@@ -51,6 +54,7 @@ impl<K> Default for State<K> {
             by_address: HashMap::new(),
             balancer: Balancer::default(),
             order: Vec::new(),
+            turns: VecDeque::new(),
             swept: false,
         }
     }
@@ -72,7 +76,8 @@ impl<K: Copy + Eq> State<K> {
             Some(cluster) => self.take_in(cluster, evicted),
             None => self.retire_all(evicted),
         }
-        self.balancer.rebuild(&self.hosts, &self.order);
+        let panic_percent = cluster.map_or(0, |cluster| cluster.panic_percent);
+        self.balancer.rebuild(&self.hosts, &self.order, panic_percent);
     }
 
     /// The host for the next request.
@@ -168,7 +173,7 @@ impl<K: Copy + Eq> State<K> {
         });
         if let Some(host) = self.hosts.get_mut(slot as usize) {
             host.weight = endpoint.weight.max(1);
-            host.healthy = endpoint.healthy;
+            host.health = endpoint.health;
         }
         slot
     }
@@ -206,7 +211,7 @@ impl<K: Copy + Eq> State<K> {
             host.address = address;
             host.transport = transport;
             host.weight = 1;
-            host.healthy = true;
+            host.health = Health::Healthy;
             host.life = Life::Alive;
         }
         slot

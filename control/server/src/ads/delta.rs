@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as DeltaResource,
 };
 
-use super::protocol::{NAMES_MAX, Protocol, Step, StreamScope, check_names};
+use super::protocol::{NAMES_MAX, Protocol, Step, StreamScope};
 use super::resource::set_version;
 use super::{Catalogue, Kind, Names, Notice, Progress, Refusal, Rejection, Resource};
 
@@ -24,7 +24,8 @@ pub const IN_FLIGHT_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Delta {
     scope: StreamScope,
-    watches: [Option<Watch>; Kind::ALL.len()],
+    /// In push order, as the types are.
+    watches: BTreeMap<Kind, Watch>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +52,7 @@ impl Protocol for Delta {
     const NAME: &'static str = "delta";
 
     fn new(scope: StreamScope) -> Self {
-        Self { scope, watches: Default::default() }
+        Self { scope, watches: BTreeMap::new() }
     }
 
     fn on_request(
@@ -59,16 +60,12 @@ impl Protocol for Delta {
         request: Self::Request,
         catalogue: &dyn Catalogue,
     ) -> Result<Step<Self::Response>, Refusal> {
-        let kind = match self.scope.admit(&request.type_url) {
+        let kind = match self.scope.open(&request.type_url, &request.resource_names_subscribe) {
             Ok(kind) => kind,
-            Err(notice) => return Ok(Step::notice(notice)),
+            Err(instead) => return instead,
         };
-        check_names(kind, &request.resource_names_subscribe)?;
-        let Some(slot) = self.watches.get_mut(kind.index()) else {
-            return Ok(Step { responses: Vec::new(), notice: None });
-        };
-        let fresh = slot.is_none();
-        let watch = slot.get_or_insert_default();
+        let fresh = !self.watches.contains_key(&kind);
+        let watch = self.watches.entry(kind).or_default();
         let notice = watch.answered(kind, &request);
         let wanted = watch.subscribe(kind, fresh, &request)?;
         if wanted.is_empty() {
@@ -106,8 +103,7 @@ impl Protocol for Delta {
     }
 
     fn progress(&self) -> Vec<(Kind, Progress)> {
-        let watched = |kind: Kind| self.watches.get(kind.index())?.as_ref();
-        Kind::ALL.iter().filter_map(|k| Some((*k, watched(*k)?.progress.clone()))).collect()
+        self.watches.iter().map(|(kind, watch)| (*kind, watch.progress.clone())).collect()
     }
 
     fn node(request: &Self::Request) -> Option<&Node> {
@@ -123,7 +119,7 @@ impl Protocol for Delta {
 impl Delta {
     /// The difference between the catalogue and what the client holds, for its whole subscription.
     fn pending(&mut self, kind: Kind, catalogue: &dyn Catalogue) -> Option<Change> {
-        let watch = self.watches.get_mut(kind.index())?.as_mut()?;
+        let watch = self.watches.get_mut(&kind)?;
         let names = watch.names.clone();
         Some(watch.change(kind, catalogue, &names, false))
     }
@@ -136,7 +132,7 @@ impl Delta {
         change: &mut Change,
         catalogue: &dyn Catalogue,
     ) {
-        let Some(Some(watch)) = self.watches.get(Kind::Endpoint.index()) else { return };
+        let Some(watch) = self.watches.get(&Kind::Endpoint) else { return };
         let present: BTreeSet<Arc<str>> = change.names().into_iter().collect();
         let again = clusters
             .iter()
@@ -168,7 +164,7 @@ impl Delta {
 
     fn respond_always(&mut self, kind: Kind, change: Change) -> Option<DeltaDiscoveryResponse> {
         let nonce = self.scope.next_nonce();
-        let watch = self.watches.get_mut(kind.index())?.as_mut()?;
+        let watch = self.watches.get_mut(&kind)?;
         Some(watch.send(kind, nonce, change))
     }
 }

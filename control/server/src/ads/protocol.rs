@@ -73,8 +73,18 @@ impl StreamScope {
         Self { served: served.to_vec(), stream_id, sequence: 0 }
     }
 
-    /// The type of a request, or why it gets no answer.
-    pub fn admit(&self, type_url: &str) -> Result<Kind, Notice> {
+    /// The type of a request that may be answered, or what it leads to instead.
+    pub(super) fn open<R>(
+        &self,
+        type_url: &str,
+        names: &[String],
+    ) -> Result<Kind, Result<Step<R>, Refusal>> {
+        let kind = self.admit(type_url).map_err(|notice| Ok(Step::notice(notice)))?;
+        check_names(kind, names).map_err(Err)?;
+        Ok(kind)
+    }
+
+    fn admit(&self, type_url: &str) -> Result<Kind, Notice> {
         let kind = Kind::from_type_url(type_url)
             .ok_or_else(|| Notice::UnknownType(type_url.chars().take(256).collect()))?;
         if self.served.contains(&kind) { Ok(kind) } else { Err(Notice::Forbidden(kind)) }
@@ -88,7 +98,7 @@ impl StreamScope {
 }
 
 /// Refuses a list of names that is over the limits.
-pub(super) fn check_names(kind: Kind, names: &[String]) -> Result<(), Refusal> {
+fn check_names(kind: Kind, names: &[String]) -> Result<(), Refusal> {
     let long = names.iter().any(|name| name.len() > NAME_LENGTH_MAX);
     if names.len() > NAMES_MAX || long {
         let (names, length) = (NAMES_MAX, NAME_LENGTH_MAX);

@@ -5,12 +5,13 @@
 //! answer to an old nonce bring none. After each CDS response EDS is sent again, because Envoy
 //! warms a changed cluster until it sees its endpoints anew.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 
-use super::protocol::{Protocol, Step, StreamScope, check_names};
+use super::protocol::{Protocol, Step, StreamScope};
 use super::resource::{VersionMap, set_version};
 use super::{Catalogue, Kind, Names, Notice, Progress, Refusal, Rejection, Resource};
 
@@ -18,7 +19,8 @@ use super::{Catalogue, Kind, Names, Notice, Progress, Refusal, Rejection, Resour
 #[derive(Debug)]
 pub struct Sotw {
     scope: StreamScope,
-    watches: [Option<Watch>; Kind::ALL.len()],
+    /// In push order, as the types are.
+    watches: BTreeMap<Kind, Watch>,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +40,7 @@ impl Protocol for Sotw {
     const NAME: &'static str = "sotw";
 
     fn new(scope: StreamScope) -> Self {
-        Self { scope, watches: Default::default() }
+        Self { scope, watches: BTreeMap::new() }
     }
 
     fn on_request(
@@ -46,11 +48,10 @@ impl Protocol for Sotw {
         request: Self::Request,
         catalogue: &dyn Catalogue,
     ) -> Result<Step<Self::Response>, Refusal> {
-        let kind = match self.scope.admit(&request.type_url) {
+        let kind = match self.scope.open(&request.type_url, &request.resource_names) {
             Ok(kind) => kind,
-            Err(notice) => return Ok(Step::notice(notice)),
+            Err(instead) => return instead,
         };
-        check_names(kind, &request.resource_names)?;
         let (notice, answer) = self.note(kind, &request);
         if !answer {
             return Ok(Step { responses: Vec::new(), notice });
@@ -75,8 +76,7 @@ impl Protocol for Sotw {
     }
 
     fn progress(&self) -> Vec<(Kind, Progress)> {
-        let watched = |kind: Kind| self.watches.get(kind.index())?.as_ref();
-        Kind::ALL.iter().filter_map(|k| Some((*k, watched(*k)?.progress.clone()))).collect()
+        self.watches.iter().map(|(kind, watch)| (*kind, watch.progress.clone())).collect()
     }
 
     fn node(request: &Self::Request) -> Option<&Node> {
@@ -91,10 +91,8 @@ impl Protocol for Sotw {
 impl Sotw {
     /// Takes the request into the ledger; returns whether it must be answered.
     fn note(&mut self, kind: Kind, request: &DiscoveryRequest) -> (Option<Notice>, bool) {
-        let Some(slot) = self.watches.get_mut(kind.index()) else { return (None, false) };
-        let known = slot.as_ref().is_some_and(|watch| !watch.nonce.is_empty());
-        let watch = slot.get_or_insert_default();
-        if !known || request.response_nonce.is_empty() {
+        let watch = self.watches.entry(kind).or_default();
+        if watch.nonce.is_empty() || request.response_nonce.is_empty() {
             watch.subscribe(kind, &request.resource_names);
             return (None, true);
         }
@@ -112,7 +110,7 @@ impl Sotw {
         catalogue: &dyn Catalogue,
         forced: bool,
     ) -> Option<DiscoveryResponse> {
-        let watch = self.watches.get_mut(kind.index())?.as_mut()?;
+        let watch = self.watches.get_mut(&kind)?;
         if watch.names.is_empty() {
             return None;
         }

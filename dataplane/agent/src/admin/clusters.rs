@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use config::snapshot::{Cluster, Discovery, Snapshot};
+use config::snapshot::{Cluster, Discovery, Health, Snapshot};
 
 /// One block a cluster, in the order of their names.
 pub fn clusters_text(snapshot: &Snapshot) -> String {
@@ -26,7 +26,11 @@ fn block(cluster: &Cluster, text: &mut String) -> std::fmt::Result {
     writeln!(text, "{name}::discovery::{kind}")?;
     for host in &cluster.endpoints.hosts {
         let address = host.address;
-        let health = if host.healthy { "healthy" } else { "/failed_eds_health" };
+        let health = match host.health {
+            Health::Healthy => "healthy",
+            Health::Degraded => "/degraded_eds_health",
+            Health::Unhealthy => "/failed_eds_health",
+        };
         writeln!(text, "{name}::{address}::health_flags::{health}")?;
         writeln!(text, "{name}::{address}::weight::{}", host.weight)?;
     }

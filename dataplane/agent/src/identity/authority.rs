@@ -11,7 +11,7 @@ use tonic::Request;
 
 use super::{Issued, signing_request};
 use crate::error::AgentError;
-use crate::target::Target;
+use crate::target::{Rotation, Target};
 
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,6 +22,7 @@ const CHAIN_MAX: usize = 16;
 /// was asked for if there is one, and that there are roots.
 pub async fn fetch(
     target: &Target,
+    rotation: &mut Rotation,
     spiffe_id: &str,
     lifetime: Duration,
 ) -> Result<Issued, AgentError> {
@@ -32,7 +33,7 @@ pub async fn fetch(
         metadata: Some(signer()),
     });
     *request.metadata_mut() = target.metadata().await?;
-    let mut client = CertificateClient::new(target.connect().await?);
+    let mut client = CertificateClient::new(target.connect(rotation).await?);
     let place = || target.address.to_string();
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.create_certificate(request))
         .await

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::backoff::{Backoff, chance};
 use crate::error::AgentError;
-use crate::target::Target;
+use crate::target::{Rotation, Target};
 
 pub use authority::fetch;
 pub use files::read_files;
@@ -99,8 +99,12 @@ pub async fn run(source: Source, secrets: Secrets, mut stop: watch::Receiver<boo
             Source::Authority { target, spiffe_id, lifetime, retry_first } => {
                 let most = Duration::from_secs(30).max(retry_first);
                 let mut backoff = Backoff::new(retry_first, most);
+                let mut rotation = Rotation::default();
                 loop {
-                    let issued = fetch(&target, &spiffe_id, lifetime).await;
+                    let issued = fetch(&target, &mut rotation, &spiffe_id, lifetime).await;
+                    if issued.is_err() {
+                        rotation.advance();
+                    }
                     let wait = settle(issued, &secrets, &mut backoff);
                     tokio::time::sleep(wait).await;
                 }

@@ -3,10 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::target::TargetTls;
+use crate::target::{Address, TargetTls};
 use crate::tests::fixtures::{Authority, serve, target, wait_for};
 
 const ID: &str = "spiffe://cluster.local/ns/default/sa/reviews";
+
+async fn ask(target: &Target) -> Result<Issued, AgentError> {
+    fetch(target, &mut Rotation::default(), ID, Duration::from_secs(86_400)).await
+}
 
 #[tokio::test]
 async fn a_signed_certificate_and_the_roots_fill_the_slots() {
@@ -26,6 +30,29 @@ async fn a_signed_certificate_and_the_roots_fill_the_slots() {
     let roots = Trust::from_pem(root.as_bytes()).unwrap();
     assert_eq!(secrets.roots.get().unwrap().certificates(), roots.certificates());
     assert_eq!(calls.load(Ordering::Relaxed), 3, "two refusals, then one certificate");
+    stop.send_replace(true);
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_authority_that_refuses_is_left_for_the_next_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let (deaf, good) = (Authority { refusals: usize::MAX, ..Authority::new() }, Authority::new());
+    let (refused, granted) = (deaf.calls.clone(), good.calls.clone());
+    let ports = [serve(deaf, None).await, serve(good, None).await];
+    let place = |port| config::Target::Tcp { host: "127.0.0.1".into(), port };
+    let mut target = target(ports[0], directory.path());
+    target.address = Address::AnyOf(ports.map(place).into());
+    let (secrets, (stop, stopped)) = (Secrets::empty(), watch::channel(false));
+    let source = Source::Authority {
+        target,
+        spiffe_id: ID.to_owned(),
+        lifetime: Duration::from_secs(86_400),
+        retry_first: Duration::from_millis(5),
+    };
+    let running = tokio::spawn(run(source, secrets.clone(), stopped));
+    wait_for(|| secrets.identity.is_filled()).await;
+    assert_eq!((refused.load(Ordering::Relaxed), granted.load(Ordering::Relaxed)), (1, 1));
     stop.send_replace(true);
     running.await.unwrap();
 }
@@ -51,7 +78,7 @@ async fn the_authority_is_verified_by_root_and_name() {
             root_file: root_file.clone(),
             identity_files: None,
         });
-        let issued = fetch(&target, ID, Duration::from_secs(86_400)).await;
+        let issued = ask(&target).await;
         let got = issued.as_ref().map_or_else(|error| error.code, |_| "");
         assert_eq!(got, code, "{server_name}: {issued:?}");
     }
@@ -62,7 +89,7 @@ async fn a_refusal_is_passed_on_in_words() {
     let directory = tempfile::tempdir().unwrap();
     let mut target = target(serve(Authority::new(), None).await, directory.path());
     target.token_file = None;
-    let error = fetch(&target, ID, Duration::from_secs(86_400)).await.unwrap_err();
+    let error = ask(&target).await.unwrap_err();
     assert_eq!(error.code, "agent.ca");
     assert!(error.reason.contains("who are you"), "{error}");
 }

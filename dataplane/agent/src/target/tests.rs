@@ -55,7 +55,7 @@ async fn a_token_is_not_sent_over_plaintext_to_another_machine() {
 async fn failures_say_what_was_tried() {
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut target = target(Address::Tcp("127.0.0.1".into(), dead.port()));
-    let error = target.connect().await.unwrap_err();
+    let error = target.connect(&mut Rotation::default()).await.unwrap_err();
     assert_eq!((error.code, error.place), ("agent.connect", dead.to_string()));
     target.token_file = Some("/nonexistent/token".into());
     assert_eq!(target.metadata().await.unwrap_err().place, "/nonexistent/token");
@@ -68,10 +68,35 @@ async fn failures_say_what_was_tried() {
 async fn places_are_tried_in_turn() {
     let (port, _streams) = crate::tests::fixtures::ads_server().await;
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut rotation = Rotation::default();
     let mut places = vec![Place::Unix("/nonexistent/xds".into()), place("127.0.0.1", dead.port())];
-    let error = target(Address::AnyOf(places.clone())).connect().await.unwrap_err();
+    let error = target(Address::AnyOf(places.clone())).connect(&mut rotation).await.unwrap_err();
     assert_eq!((error.code, error.place.as_str()), ("agent.connect", "unix:/nonexistent/xds"));
     assert!(error.reason.contains(&format!("; {dead}: ")), "{error}");
     places.push(place("127.0.0.1", port));
-    target(Address::AnyOf(places)).connect().await.unwrap();
+    target(Address::AnyOf(places)).connect(&mut rotation).await.unwrap();
+    let nowhere = target(Address::AnyOf(Vec::new())).connect(&mut rotation).await.unwrap_err();
+    assert_eq!(nowhere.reason, "there is no place to connect to");
+}
+
+#[tokio::test]
+async fn the_place_that_worked_comes_first_until_it_fails() {
+    let listeners = [0; 3].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let places = listeners.iter().map(|one| place("127.0.0.1", one.local_addr().unwrap().port()));
+    let target = target(Address::AnyOf(places.collect()));
+    let mut rotation = Rotation::default();
+    let [first, second, third] = listeners;
+    drop(first);
+    target.connect(&mut rotation).await.unwrap();
+    assert_eq!(rotation.first, 1, "the first is dead");
+    target.connect(&mut rotation).await.unwrap();
+    assert_eq!(rotation.first, 1, "it worked before");
+    rotation.advance();
+    target.connect(&mut rotation).await.unwrap();
+    assert_eq!(rotation.first, 2);
+    rotation.advance();
+    target.connect(&mut rotation).await.unwrap();
+    assert_eq!(rotation.first, 1, "round, and past the dead one");
+    drop((second, third));
+    target.connect(&mut rotation).await.unwrap_err();
 }

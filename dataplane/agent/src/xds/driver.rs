@@ -14,7 +14,7 @@ use tonic::{IntoRequest, Status, Streaming};
 use super::{Apply, Kind, Mode, Protocol, Push, Request, Response};
 use crate::backoff::Backoff;
 use crate::error::AgentError;
-use crate::target::Target;
+use crate::target::{Rotation, Target};
 
 /// Bytes of one response at most. A full push to one proxy of a mesh with thousands of services has
 /// some tens of megabytes.
@@ -49,6 +49,9 @@ impl XdsOptions {
 #[derive(Debug)]
 pub struct XdsClient<A> {
     target: Target,
+    rotation: Rotation,
+    /// The present stream has brought something: the control plane works where it is.
+    served: bool,
     protocol: Protocol,
     backoff: Backoff,
     apply: A,
@@ -60,7 +63,8 @@ impl<A: Apply> XdsClient<A> {
         let mut protocol = Protocol::new(options.mode, options.node);
         protocol.subscribe(Kind::Cluster);
         let backoff = Backoff::new(options.retry_first, options.retry_most);
-        Self { target, protocol, backoff, apply }
+        let rotation = Rotation::default();
+        Self { target, rotation, served: false, protocol, backoff, apply }
     }
 
     /// Runs until `stop` becomes true or its sender is gone.
@@ -71,6 +75,9 @@ impl<A: Apply> XdsClient<A> {
                 end = self.stream() => end,
             };
             self.apply.connected(false);
+            if !std::mem::take(&mut self.served) {
+                self.rotation.advance();
+            }
             let wait = self.backoff.wait();
             let place = self.target.address.to_string();
             match end {
@@ -89,7 +96,7 @@ impl<A: Apply> XdsClient<A> {
 
     /// One stream, from connecting to its end.
     async fn stream(&mut self) -> Result<(), AgentError> {
-        let channel = self.target.connect().await?;
+        let channel = self.target.connect(&mut self.rotation).await?;
         let mut client =
             AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
         let mut metadata = self.target.metadata().await?;
@@ -119,6 +126,7 @@ impl<A: Apply> XdsClient<A> {
         while let Some(response) =
             inbound.next().await.map_err(|status| stream_error(&self.target, &status))?
         {
+            self.served = true;
             self.backoff.reset();
             let requests = self.answer(response);
             outbound.send_all(requests, &self.target).await?;

@@ -10,7 +10,7 @@ use api::envoy::cluster::cluster::common_lb_config::LocalityConfigSpecifier;
 use api::envoy::cluster::cluster::{
     ClusterDiscoveryType, ClusterProtocolSelection, CommonLbConfig, DiscoveryType,
     EdsClusterConfig, LbConfig, LbPolicy as Policy, LeastRequestLbConfig, OriginalDstLbConfig,
-    RoundRobinLbConfig, TransportSocketMatch,
+    RoundRobinLbConfig, TransportSocketMatch, common_lb_config::ZoneAwareLbConfig,
 };
 use api::envoy::cluster::{CircuitBreakers, Cluster, UpstreamConnectionOptions};
 use api::envoy::core::{BindConfig, RoutingPriority, TransportSocket};
@@ -77,7 +77,8 @@ pub(crate) fn compile(
     let _: ClusterProtocolSelection = value::enumeration(&place, *protocol_selection)?;
     let (name, id) = scope.names.id(&at.field("name"), name)?;
     let discovery = discovery(at, cluster_discovery_type.as_ref())?;
-    common_lb(&at.field("common_lb_config"), common_lb_config.as_ref())?;
+    let common = at.field("common_lb_config");
+    let panic_percent = panic_percent(&common, common_lb_config.as_ref())?;
     let http = at.field("typed_extension_protocol_options");
     let mut http = upstream_http::options(&http, typed_extension_protocol_options)?;
     let common = at.field("common_http_protocol_options");
@@ -97,6 +98,7 @@ pub(crate) fn compile(
             id,
             discovery,
             policy: policy(at, discovery, *lb_policy, lb)?,
+            panic_percent,
             endpoints: Arc::new(Endpoints::default()),
             connect_timeout: connect,
             transport_matches: transport_matches(at, transport_socket_matches, scope)?,
@@ -228,23 +230,34 @@ fn port_override(at: &At<'_>, config: Option<&LbConfig>) -> Result<Option<u16>, 
     upstream_port_override.as_ref().map(|port| value::port(&at, port.value)).transpose()
 }
 
-fn common_lb(at: &At<'_>, config: Option<&CommonLbConfig>) -> Result<(), Fault> {
-    let Some(config) = config else { return Ok(()) };
+fn panic_percent(at: &At<'_>, config: Option<&CommonLbConfig>) -> Result<u8, Fault> {
+    let unset = CommonLbConfig::default();
+    let config = config.unwrap_or(&unset);
     decide!(at, config => CommonLbConfig {
         used: healthy_panic_threshold, locality_config_specifier;
         refused: close_connections_on_host_set_change;
         without_effect: update_merge_window, ignore_new_hosts_until_first_hc,
             consistent_hashing_lb_config, override_host_status;
     });
-    if healthy_panic_threshold.as_ref().is_some_and(|given| given.value != PANIC_PERCENT) {
-        return Err(at.field("healthy_panic_threshold").unsupported("only 50 % is supported"));
-    }
     match locality_config_specifier {
-        // Zones are compared with those of a local cluster, and there is none.
-        None | Some(LocalityConfigSpecifier::ZoneAwareLbConfig(_)) => Ok(()),
-        Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_)) => {
-            Err(at.field("locality_weighted_lb_config").unsupported("this field is not supported"))
+        None => {}
+        Some(LocalityConfigSpecifier::ZoneAwareLbConfig(config)) => {
+            decide!(at.field("zone_aware_lb_config"), config => ZoneAwareLbConfig {
+                refused: fail_traffic_on_panic;
+                // Zones are compared with those of a local cluster, and there is none.
+                without_effect: routing_enabled, min_cluster_size;
+            });
         }
+        Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_)) => {
+            let at = at.field("locality_weighted_lb_config");
+            return Err(at.unsupported("this field is not supported"));
+        }
+    }
+    let given = healthy_panic_threshold.as_ref().map_or(PANIC_PERCENT, |given| given.value);
+    match (0.0..=100.0).contains(&given) {
+        // As in Envoy, what is behind the point does not count.
+        true => Ok(given as u8),
+        false => Err(at.field("healthy_panic_threshold").invalid("from 0 to 100")),
     }
 }
 

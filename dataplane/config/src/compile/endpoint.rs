@@ -14,7 +14,7 @@ use api::envoy::protobuf::value::Kind;
 use super::at::{At, Fault, decide};
 use super::value;
 use crate::limits::MAX_ENDPOINTS;
-use crate::snapshot::{self, TransportMatch};
+use crate::snapshot::{self, Health, TransportMatch};
 
 /// The metadata that `transport_socket_matches` look at.
 const TRANSPORT_MATCH: &str = "envoy.transport_socket_match";
@@ -30,7 +30,7 @@ pub(crate) struct Assignment {
 pub(crate) struct Host {
     address: SocketAddr,
     weight: u32,
-    healthy: bool,
+    health: Health,
     labels: Vec<(Box<str>, Box<str>)>,
 }
 
@@ -40,7 +40,7 @@ impl Assignment {
         let hosts = self.hosts.iter().map(|host| snapshot::Endpoint {
             address: host.address,
             weight: host.weight,
-            healthy: host.healthy,
+            health: host.health,
             transport: matches
                 .iter()
                 .position(|one| one.criteria.iter().all(|wanted| host.labels.contains(wanted))),
@@ -77,12 +77,15 @@ pub(crate) fn compile(
     Ok(Assignment { hosts: used(hosts) })
 }
 
-/// The hosts of the first priority with a healthy host, else of the first with any.
+/// The hosts of the first priority with a healthy host, else of the first with a degraded one, else
+/// of the first with any.
 fn used(hosts: Vec<(u32, Host)>) -> Vec<Host> {
-    let healthy = hosts.iter().filter(|(_, host)| host.healthy).map(|(p, _)| *p).min();
-    let Some(priority) = healthy.or_else(|| hosts.iter().map(|(p, _)| *p).min()) else {
-        return Vec::new();
+    let first = |health| {
+        let of = hosts.iter().filter(|(_, host)| host.health == health);
+        of.map(|(priority, _)| *priority).min()
     };
+    let ranks = [Health::Healthy, Health::Degraded, Health::Unhealthy];
+    let Some(priority) = ranks.into_iter().find_map(first) else { return Vec::new() };
     hosts.into_iter().filter(|(p, _)| *p == priority).map(|(_, host)| host).collect()
 }
 
@@ -128,9 +131,12 @@ fn host(at: &At<'_>, endpoint: &LbEndpoint) -> Result<Host, Fault> {
     if weight == 0 {
         return Err(at.field("load_balancing_weight").invalid("at least 1"));
     }
-    let healthy = match value::enumeration(&at.field("health_status"), *health_status)? {
-        HealthStatus::Unknown | HealthStatus::Healthy | HealthStatus::Degraded => true,
-        HealthStatus::Unhealthy | HealthStatus::Draining | HealthStatus::Timeout => false,
+    let health = match value::enumeration(&at.field("health_status"), *health_status)? {
+        HealthStatus::Unknown | HealthStatus::Healthy => Health::Healthy,
+        HealthStatus::Degraded => Health::Degraded,
+        HealthStatus::Unhealthy | HealthStatus::Draining | HealthStatus::Timeout => {
+            Health::Unhealthy
+        }
     };
     let Some(lb_endpoint::HostIdentifier::Endpoint(endpoint)) = host_identifier else {
         return Err(at.missing("`endpoint` has to be given"));
@@ -143,7 +149,7 @@ fn host(at: &At<'_>, endpoint: &LbEndpoint) -> Result<Host, Fault> {
     Ok(Host {
         address: value::socket(&at.field("address"), address)?,
         weight,
-        healthy,
+        health,
         labels: labels(metadata.as_ref()),
     })
 }

@@ -21,6 +21,9 @@ pub struct Cluster {
     pub discovery: Discovery,
     /// How one is chosen.
     pub policy: LbPolicy,
+    /// With a smaller share of usable endpoints, in percent, health is not looked at
+    /// (`healthy_panic_threshold`, Envoy: 50; 0: it always is).
+    pub panic_percent: u8,
     /// The endpoints as of this snapshot (empty for `OriginalDst`).
     pub endpoints: Arc<Endpoints>,
     /// The deadline for a connection to be made (Envoy: 5 s).
@@ -89,10 +92,22 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Its share (at least 1).
     pub weight: u32,
-    /// It may be chosen.
-    pub healthy: bool,
+    /// Whether it may be chosen.
+    pub health: Health,
     /// Index into the cluster's `transport_matches`; `None`: `transport`.
     pub transport: Option<usize>,
+}
+
+/// `HealthStatus`, as far as it makes a difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// `HEALTHY` or not known.
+    #[default]
+    Healthy,
+    /// `DEGRADED`: takes what too few healthy ones leave over.
+    Degraded,
+    /// `UNHEALTHY`, `DRAINING`, `TIMEOUT`.
+    Unhealthy,
 }
 
 /// `TransportSocketMatch`.

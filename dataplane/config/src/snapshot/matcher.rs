@@ -32,7 +32,8 @@ pub enum StringKind {
 pub struct HeaderMatch {
     /// Lower-case name; `:method`, `:path`, `:authority`, `:scheme` mean the start line's parts.
     pub name: Box<[u8]>,
-    /// What is asked of the value (several values are joined by `,` as Envoy does).
+    /// What is asked of the value. Of several lines of one name it is enough that one has it, as in
+    /// Envoy 1.40; only the names that Envoy itself folds are judged as one line, joined by `,`.
     pub value: ValueMatch,
     /// The result is turned round.
     pub invert: bool,

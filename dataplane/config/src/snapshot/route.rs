@@ -127,8 +127,43 @@ pub struct Retry {
     pub on_reset: bool,
     /// `5xx`, `gateway-error` and `retriable-status-codes` as a list of ranges.
     pub on_status: Vec<(u16, u16)>,
+    /// `envoy-ratelimited`: answers with `x-envoy-ratelimited`, whatever their status. Without it
+    /// such an answer is never a reason for a retry, as in Envoy.
+    pub on_rate_limited: bool,
     /// One attempt may take so long.
     pub per_try_timeout: Option<Duration>,
+    /// How long each retry waits.
+    pub back_off: BackOff,
+}
+
+/// `retry_back_off`: a retry waits for a random time below the interval, which is the base for the
+/// first and doubles with each. Both are whole milliseconds, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackOff {
+    /// `base_interval`, in milliseconds.
+    pub base_ms: u64,
+    /// `max_interval`, in milliseconds: the interval does not grow beyond it. Never below the base.
+    pub max_ms: u64,
+}
+
+impl BackOff {
+    /// Intervals between this base, in milliseconds, and ten times as much: Envoy's default.
+    pub const fn from_base_ms(base_ms: u64) -> Self {
+        Self { base_ms, max_ms: base_ms.saturating_mul(10) }
+    }
+
+    /// Below this a retry waits, in milliseconds; `retries`: how many there were before it.
+    pub fn interval_ms(&self, retries: u32) -> u64 {
+        let factor = 1_u64.checked_shl(retries).unwrap_or(u64::MAX);
+        self.base_ms.saturating_mul(factor).min(self.max_ms)
+    }
+}
+
+impl Default for BackOff {
+    /// Envoy's, without runtime keys: 25 ms, at most 250 ms.
+    fn default() -> Self {
+        Self::from_base_ms(25)
+    }
 }
 
 /// `request_headers_to_add` and its three sisters; literal values only so far.

@@ -1,5 +1,8 @@
 //! The table. To add a case, add a line; to add a configuration, add a `Setting`.
 
+mod headers;
+mod health;
+
 /// One request, as bytes.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -17,6 +20,8 @@ pub(crate) struct Setting {
     filters: &'static str,
     /// Fields of the route configuration besides its virtual hosts.
     routes: &'static str,
+    /// Clusters besides `up`, `dead` and `empty`, whose endpoints are `*up` and `*dead`.
+    clusters: &'static str,
     pub(crate) cases: &'static [Case],
 }
 
@@ -28,6 +33,14 @@ const fn differs(name: &'static str, request: &'static str, line: &'static str) 
     Case { name, request, differs: Some(line) }
 }
 
+/// A GET of a path with these fields.
+macro_rules! get {
+    ($path:literal $(, $field:literal)*) => {
+        concat!("GET ", $path, " HTTP/1.1\r\nHost: x\r\n", $($field, "\r\n",)* "\r\n")
+    };
+}
+use get;
+
 impl Setting {
     pub(crate) fn bootstrap(&self) -> String {
         BOOTSTRAP
@@ -35,6 +48,7 @@ impl Setting {
             .replace("@OPTIONS@", &indent(self.options, 10))
             .replace("@FILTERS@", &indent(self.filters, 10))
             .replace("@ROUTES@", &indent(self.routes, 12))
+            .replace("@CLUSTERS@", &indent(self.clusters, 2))
     }
 }
 
@@ -70,7 +84,7 @@ static_resources:
       cluster_name: up
       endpoints:
       - lb_endpoints:
-        - endpoint:
+        - endpoint: &up
             address: { socket_address: { address: 127.0.0.1, port_value: @UPSTREAM@ } }
   - name: dead
     connect_timeout: 1s
@@ -78,11 +92,12 @@ static_resources:
       cluster_name: dead
       endpoints:
       - lb_endpoints:
-        - endpoint:
+        - endpoint: &dead
             address: { socket_address: { address: 127.0.0.1, port_value: @DEAD@ } }
   - name: empty
     connect_timeout: 1s
     load_assignment: { cluster_name: empty }
+@CLUSTERS@
 "#;
 
 const HCM: &str = concat!(
@@ -101,6 +116,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         options: "",
         filters: "",
         routes: ALL_UP,
+        clusters: "",
         cases: &[
             same("get", "GET /a?b=c HTTP/1.1\r\nHost: Example.com\r\nX-Mixed-Case: Value\r\n\r\n"),
             same("head", "HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -134,6 +150,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
             ),
             same("repeated field", "GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A: 2\r\n\r\n"),
             same("absolute form", "GET http://other.example/p HTTP/1.1\r\nHost: x\r\n\r\n"),
+            same(
+                "method QUERY",
+                "QUERY / HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Length: 2\r\n\r\nhi",
+            ),
+            differs(
+                "method QUERY without a type",
+                "QUERY / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi",
+                "method QUERY without `content-type`",
+            ),
             same("204", "GET /status/204 HTTP/1.1\r\nHost: x\r\n\r\n"),
             same("304", "GET /status/304 HTTP/1.1\r\nHost: x\r\n\r\n"),
             same("503 from upstream", "GET /status/503 HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -212,6 +237,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
   - { header: { key: x-resp, value: "r" }, append_action: OVERWRITE_IF_EXISTS_OR_ADD }
   response_headers_to_remove: ["x-up"]
   routes: [{ match: { prefix: "/" }, route: { cluster: up, timeout: 5s } }]"#,
+        clusters: "",
         cases: &[
             same("exact path", "GET /exact HTTP/1.1\r\nHost: a.example\r\n\r\n"),
             same("exact path with query", "GET /exact?x HTTP/1.1\r\nHost: a.example\r\n\r\n"),
@@ -263,6 +289,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
               - url_path: { path: { prefix: "/api/reviews/" } }
           principals: [{ any: true }]"#,
         routes: ALL_UP,
+        clusters: "",
         cases: &[
             same("allowed", "GET /api/reviews/1 HTTP/1.1\r\nHost: x\r\n\r\n"),
             same("method", "POST /api/reviews/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
@@ -282,4 +309,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
             same("head", "HEAD /other HTTP/1.1\r\nHost: x\r\n\r\n"),
         ],
     },
+    headers::SETTING,
+    health::SETTING,
 ];

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::common::{free_address, skip};
 use crate::wire::{self, Answer, Message};
 
 /// The real Envoy.
@@ -27,16 +28,6 @@ impl Judge {
             skip(test, "no Envoy: set RINGWAY_ENVOY or run `cargo xtask test`");
         }
         found.map(|envoy| Self { envoy })
-    }
-}
-
-/// Says by name that a test is skipped, and tells whoever collects the names.
-pub(crate) fn skip(test: &str, why: &str) {
-    eprintln!("SKIPPED {test}: {why}");
-    if let Some(path) = std::env::var_os("RINGWAY_SKIPS")
-        && let Ok(mut file) = fs::OpenOptions::new().create(true).append(true).open(path)
-    {
-        let _ = writeln!(file, "{test}: {why}");
     }
 }
 
@@ -152,10 +143,6 @@ fn portless(mut answer: Answer, address: SocketAddr) -> Answer {
             .for_each(|value| *value = value.replace(&port, "PORT"));
     }
     answer
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
 }
 
 /// Remembers each request and answers by its path: `/status/N`, `/chunked`, `/close`, `/interim`,

@@ -1,12 +1,15 @@
 //! Buffers of one size in one mapping, each behind a small head that counts its views.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::Buf;
 use crate::sys::Mapping;
+use trim::Tide;
+
+mod trim;
 
 /// What stands in front of each buffer's bytes. It fills a cache line, which also moves the starts
 /// of neighbouring buffers to different lines of a page, and so to different cache sets.
@@ -15,8 +18,6 @@ pub(crate) struct Head {
     /// Views of the buffer; 0 while it is free or lent to the kernel.
     references: Cell<u32>,
     index: Cell<u32>,
-    /// While free: the next free buffer's index plus 1, or 0.
-    next_free: Cell<u32>,
     capacity: Cell<u32>,
     /// While there are views: a strong reference (`Rc::into_raw`), so that the memory outlives
     /// its driver if need be.
@@ -35,7 +36,16 @@ pub(crate) struct Group {
     fresh: Cell<u32>,
     /// The buffer freed last, its index plus 1; 0 for none.
     last_free: Cell<u32>,
+    /// For each buffer that was ever used, while it is free: the one freed before it, in the same
+    /// form. It stands here and not in the head, so that all memory of a free buffer may be given
+    /// back; as long as the most buffers that were ever in use.
+    next_free: RefCell<Vec<u32>>,
+    /// Buffers in the chain that `last_free` begins.
     free: Cell<u32>,
+    /// Free buffers whose memory was given back; they are used when the chain is empty.
+    dropped: RefCell<Vec<u32>>,
+    /// How many of the chain have not been needed lately.
+    tide: Tide,
     /// Buffers that have views.
     taken: Cell<u32>,
 }
@@ -48,9 +58,18 @@ impl Group {
         let size = u32::try_from(size).map_err(invalid)?.next_multiple_of(64) as usize;
         let bytes = (size + HEAD_BYTES).checked_mul(count as usize);
         let memory = Mapping::new(bytes.ok_or(io::ErrorKind::InvalidInput)?)?;
-        let none = || Cell::new(0);
-        let (fresh, last_free, free, taken) = (none(), none(), none(), none());
-        Ok(Rc::new(Self { memory, size, count, fresh, last_free, free, taken }))
+        Ok(Rc::new(Self {
+            memory,
+            size,
+            count,
+            fresh: Cell::new(0),
+            last_free: Cell::new(0),
+            next_free: RefCell::default(),
+            free: Cell::new(0),
+            dropped: RefCell::default(),
+            tide: Tide::default(),
+            taken: Cell::new(0),
+        }))
     }
 
     /// Bytes in each buffer.
@@ -70,7 +89,8 @@ impl Group {
 
     /// How many buffers could be taken now.
     pub(crate) fn available(&self) -> usize {
-        (self.free.get() + (self.count - self.fresh.get())) as usize
+        let never_used = self.count - self.fresh.get();
+        self.dropped.borrow().len() + (self.free.get() + never_used) as usize
     }
 
     /// Takes a buffer, whose one reference then is the caller's.
@@ -97,8 +117,13 @@ impl Group {
         let last = self.last_free.get();
         if last != 0 {
             let index = last - 1;
-            self.last_free.set(self.head(index)?.next_free.get());
-            self.free.set(self.free.get() - 1);
+            self.last_free.set(*self.next_free.borrow().get(index as usize)?);
+            let free = self.free.get() - 1;
+            self.free.set(free);
+            self.tide.ebb(free);
+            return Some(index);
+        }
+        if let Some(index) = self.dropped.borrow_mut().pop() {
             return Some(index);
         }
         let index = self.fresh.get();
@@ -106,15 +131,16 @@ impl Group {
             return None;
         }
         self.fresh.set(index + 1);
+        self.next_free.borrow_mut().push(0);
         Some(index)
     }
 
     /// Puts a buffer without views back.
     pub(crate) fn put_index(&self, index: u32) {
-        let Some(head) = self.head(index) else { return };
-        head.next_free.set(self.last_free.get());
-        self.last_free.set(index + 1);
-        self.free.set(self.free.get() + 1);
+        if let Some(next) = self.next_free.borrow_mut().get_mut(index as usize) {
+            *next = self.last_free.replace(index + 1);
+            self.free.set(self.free.get() + 1);
+        }
     }
 
     /// A view of a buffer that was lent to the kernel and has come back with `len` bytes.
@@ -147,8 +173,13 @@ impl Group {
             return None;
         }
         // SAFETY: the mapping has room for `count` heads with their buffers, and `index` is less.
-        let place = unsafe { self.memory.base().add(index as usize * (self.size + HEAD_BYTES)) };
+        let place = unsafe { self.memory.base().add(index as usize * self.step()) };
         Some(place.cast())
+    }
+
+    /// Bytes from one head to the next.
+    fn step(&self) -> usize {
+        self.size + HEAD_BYTES
     }
 
     fn head(&self, index: u32) -> Option<&Head> {

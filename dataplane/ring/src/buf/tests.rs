@@ -22,7 +22,7 @@ fn filled(pool: &Pool, bytes: &[u8]) -> BufMut {
 #[test]
 fn classes_are_chosen_by_size_and_aligned() {
     let pool = pool(1 << 20);
-    for (asked, got) in [(0, 4096), (4096, 4096), (4097, 20480), (20481, 65536), (65536, 65536)] {
+    for (asked, got) in [(0, 4352), (4352, 4352), (4353, 20480), (20481, 65536), (65536, 65536)] {
         let buffer = pool.take(asked).unwrap();
         assert_eq!(buffer.capacity(), got);
         assert_eq!(buffer.as_ptr() as usize % 64, 0, "{asked} bytes: not on a cache line");
@@ -39,7 +39,7 @@ fn the_limit_holds_across_classes() {
     let record = pool.take(20000).unwrap();
     assert!(pool.take(20000).is_none(), "64 + 20 + 20 KiB are more than 100");
     let few = pool.take(1).unwrap();
-    assert_eq!(pool.in_use_bytes(), 65536 + 20480 + 4096);
+    assert_eq!(pool.in_use_bytes(), 65536 + 20480 + 4352);
     drop((bulk, record, few));
     assert_eq!(pool.in_use_bytes(), 0);
     assert!(pool.take(65536).is_some());
@@ -49,22 +49,22 @@ fn the_limit_holds_across_classes() {
 fn filling_counts_and_stops_at_the_end() {
     let pool = pool(1 << 20);
     let mut buffer = pool.take(1).unwrap();
-    assert_eq!(buffer.extend(&[7; 4000]), 4000);
+    assert_eq!(buffer.extend(&[7; 4256]), 4256);
     buffer.spare_mut()[..90].fill(8);
     buffer.advance(90);
-    assert_eq!((buffer.len(), buffer.remaining()), (4090, 6));
+    assert_eq!((buffer.len(), buffer.remaining()), (4346, 6));
     assert_eq!(buffer.extend(&[9; 10]), 6);
     assert!(write!(buffer, "x").is_err(), "full");
-    assert_eq!(buffer[3999..4001], [7, 8]);
+    assert_eq!(buffer[4255..4257], [7, 8]);
     buffer.truncate(3);
     write!(buffer, "{}-{}", 1, 2).unwrap();
     assert_eq!(buffer.freeze()[..], *b"\x07\x07\x071-2");
 }
 
 #[test]
-#[should_panic(expected = "advance by 4097")]
+#[should_panic(expected = "advance by 4353")]
 fn advancing_beyond_the_end_is_refused() {
-    pool(1 << 20).take(1).unwrap().advance(4097);
+    pool(1 << 20).take(1).unwrap().advance(4353);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn views_share_split_and_stay_within_bounds() {
     assert!(all.is_empty());
     all.advance(1);
     assert!(all.is_empty());
-    assert_eq!(pool.in_use_bytes(), 4096, "an empty view holds its buffer as well");
+    assert_eq!(pool.in_use_bytes(), 4352, "an empty view holds its buffer as well");
     drop((hello, all));
     assert_eq!(pool.in_use_bytes(), 0);
 }
@@ -132,6 +132,9 @@ fn random_views_keep_their_bytes_and_return_their_buffers() {
     let pool = pool(256 * 1024);
     let mut views: Vec<(Buf, Vec<u8>)> = Vec::new();
     for step in 0..50_000 {
+        if step % 97 == 0 {
+            pool.trim(100_000);
+        }
         match random(7) {
             0 | 1 => {
                 let bytes: Vec<u8> = (0..random(5000)).map(|_| random(256) as u8).collect();
@@ -184,4 +187,92 @@ fn there_are_no_more_receive_buffers_than_names() {
     let limits = Limits { small_buffers: 70_000, scratch_bytes: 0, ..Limits::default() };
     let pool = Pool::new(&limits).unwrap();
     assert_eq!(pool.group(Size::Small).count(), super::RECEIVE_BUFFERS_MAX);
+}
+
+const MIB: usize = 1 << 20;
+
+/// Goal: what a peak has touched goes back to the kernel, a bounded part at a time, and the buffers
+/// are as good as new (that it leaves the process `tests/resident.rs` shows).
+#[test]
+fn a_peak_is_given_back_piece_by_piece() {
+    let limits = Limits { small_buffers: 4096, large_buffers: 256, ..Limits::default() };
+    let pool = Pool::new(&Limits { scratch_bytes: 24 * MIB, ..limits }).unwrap();
+    let views = peak(&pool);
+    let touched: usize = views.iter().map(Buf::held_bytes).sum();
+    assert!(touched > 50 * MIB, "{touched} bytes");
+    drop(views);
+    for call in 0..10 {
+        assert_eq!(pool.trim(4 * MIB), 0, "call {call}: not cold yet");
+    }
+    let mut given = 0;
+    for call in 0..40 {
+        let now = pool.trim(4 * MIB);
+        assert!(now <= 4 * MIB, "call {call}: {now} bytes");
+        given += now;
+    }
+    assert!(given > touched * 9 / 10 && given <= touched, "{given} of {touched} bytes");
+    assert_eq!(pool.trim(4 * MIB), 0, "all is done");
+    // All of them can be taken again, each once, and hold what is written.
+    let views = peak(&pool);
+    for (at, view) in views.iter().enumerate() {
+        assert!(view.iter().all(|byte| *byte == at as u8), "buffer {at}");
+    }
+    assert_eq!(views.iter().map(Buf::held_bytes).sum::<usize>(), touched);
+}
+
+/// Every buffer of a pool, filled with the low byte of its place in the list.
+fn peak(pool: &Pool) -> Vec<Buf> {
+    let mut views = Vec::new();
+    for size in [Size::Small, Size::Large] {
+        let group = pool.group(size);
+        while let Some(view) = group.fill::<()>(|spare| {
+            spare.fill(views.len() as u8);
+            Ok(spare.len())
+        }) {
+            views.push(view.unwrap());
+        }
+    }
+    for share in 0..3 {
+        while pool.in_use_bytes() < pool.limit_bytes() / 3 * (share + 1)
+            && let Some(mut buffer) = pool.take(super::SCRATCH_BYTES[share])
+        {
+            buffer.spare_mut().fill(views.len() as u8);
+            buffer.advance(buffer.remaining());
+            views.push(buffer.freeze());
+        }
+    }
+    views
+}
+
+/// Buffers in use, and those that are needed again and again, keep their pages.
+#[test]
+fn what_is_needed_is_not_given_back() {
+    let pool = pool(8 * MIB);
+    let held: Vec<Buf> = (0..40).map(|n| filled(&pool, &[n; 60_000]).freeze()).collect();
+    let wave = || (0..60).map(|_| filled(&pool, &[7; 60_000])).collect::<Vec<_>>();
+    drop(wave());
+    for _ in 0..30 {
+        drop(wave());
+        assert_eq!(pool.trim(MIB), 0);
+    }
+    // The wave ends: its buffers go, but for a few, and nothing happens to those that are held.
+    let given: usize = (0..30).map(|_| pool.trim(MIB)).sum();
+    assert!((50 * 60_000..60 * 65_600).contains(&given), "{given} bytes");
+    for (n, view) in held.iter().enumerate() {
+        assert!(view.iter().all(|byte| *byte == n as u8), "buffer {n}");
+    }
+}
+
+#[test]
+fn a_view_tells_what_it_holds_and_the_pool_how_full_it_is() {
+    let pool = pool(MIB);
+    let group = pool.group(Size::Large);
+    let received = group.received(group.take_index().unwrap(), 3).unwrap();
+    assert_eq!((received.len(), received.held_bytes()), (3, 64 * 1024));
+    assert_eq!(Buf::from_static(b"static").held_bytes(), 0);
+    let large = pool.received(Size::Large);
+    assert_eq!((large.used_bytes, large.limit_bytes), (64 * 1024, 2 * 64 * 1024));
+    assert_eq!(pool.received(Size::Small).free_bytes(), 8 * 4096);
+    let scratch = pool.take(5_000).unwrap();
+    assert_eq!(pool.scratch().free_bytes(), MIB - scratch.capacity());
 }

@@ -71,14 +71,33 @@ impl<K: Kernel> Engine<K> {
                     _ => {}
                 }
             }
+            Received::NoBuffers if slot.parked => {}
             Received::NoBuffers => {
-                if let Some(armed) = slot.armed
-                    && !slot.parked
+                if self.content_itself(socket) {
+                    self.core.schedule(socket);
+                } else if let Some(slot) = self.core.sockets.get_mut(socket)
+                    && let Some(armed) = slot.armed
                 {
                     slot.parked = true;
                     self.core.park(socket, armed.size);
                 }
             }
+        }
+    }
+
+    /// Where all large buffers are in the caller's hands a receive goes on with small ones: those
+    /// who hold them may do so for long, and nobody else shall wait for that. `true`: it does.
+    pub(super) fn content_itself(&mut self, socket: Socket) -> bool {
+        if self.kernel.buffers(&self.core, Size::Large) > 0 {
+            return false;
+        }
+        let armed = self.core.sockets.get_mut(socket).and_then(|slot| slot.armed.as_mut());
+        match armed {
+            Some(armed) if armed.size == Size::Large => {
+                armed.size = Size::Small;
+                true
+            }
+            _ => false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! When to spin before going to sleep.
 
-/// How long to spin at most. A wake-up costs about as much CPU time, so spinning that pays off
-/// once in a while is no loss, and it saves the sleeper's latency.
+/// How long to spin at most. A wake-up costs about as much CPU time, so that is what a spin that
+/// meets news is worth.
 const SPIN_NS_MAX: u64 = 50_000;
 
 /// Above this mean gap between events spinning is not even tried.
@@ -10,28 +10,30 @@ const GAP_NS_MAX: u64 = 1_000_000;
 /// After so many waits without a spin at most it is tried again.
 const SKIP_MAX: u32 = 63;
 
-/// Learns from the waits of a worker: spins while events come at short distances, and leaves it
-/// ever longer where spinning was in vain.
+/// Learns from the waits of a worker: spins while that costs less CPU time than the wake-ups that
+/// it saves, and tries it ever more rarely where it does not.
 #[derive(Debug)]
 pub(crate) struct Spin {
+    is_off: bool,
     /// Exponentially weighted mean of how long the waits took.
     gap_ns: u64,
+    /// The same of what a spin gained: a wake-up saved less the time spun.
+    gain_ns: i64,
     /// Waits that will not spin.
     skip: u32,
     /// How many waits the next failure costs.
     penalty: u32,
 }
 
-impl Default for Spin {
-    fn default() -> Self {
-        Self { gap_ns: GAP_NS_MAX * 4, skip: 0, penalty: 0 }
-    }
-}
-
 impl Spin {
+    /// Nothing is known yet: begins without spinning. `is_on`: it may ever.
+    pub(crate) fn new(is_on: bool) -> Self {
+        Self { is_off: !is_on, gap_ns: GAP_NS_MAX * 4, gain_ns: 0, skip: 0, penalty: 0 }
+    }
+
     /// How long to spin in the wait that begins now.
     pub(crate) fn budget_ns(&mut self) -> u64 {
-        if self.gap_ns > GAP_NS_MAX {
+        if self.is_off || self.gap_ns > GAP_NS_MAX {
             return 0;
         }
         if self.skip > 0 {
@@ -43,7 +45,8 @@ impl Spin {
 
     /// News came while spinning.
     pub(crate) fn hit(&mut self, waited_ns: u64) {
-        self.penalty = 0;
+        self.penalty /= 2;
+        self.weigh(SPIN_NS_MAX.saturating_sub(waited_ns).cast_signed());
         self.learn(waited_ns);
     }
 
@@ -51,9 +54,18 @@ impl Spin {
     pub(crate) fn slept(&mut self, spun: bool, waited_ns: u64) {
         if spun {
             self.penalty = (self.penalty * 2 + 1).min(SKIP_MAX);
-            self.skip = self.penalty;
+            self.weigh(-SPIN_NS_MAX.cast_signed());
         }
         self.learn(waited_ns);
+    }
+
+    /// A spin that once in a while meets news may still cost more than it saves.
+    fn weigh(&mut self, gained_ns: i64) {
+        self.gain_ns += (gained_ns - self.gain_ns) / 8;
+        if self.gain_ns >= 0 {
+            self.penalty = 0;
+        }
+        self.skip = self.penalty;
     }
 
     /// One long gap ends spinning at once, short ones must come in a row to begin it.
@@ -67,14 +79,29 @@ impl Spin {
 mod tests {
     use super::{GAP_NS_MAX, SKIP_MAX, SPIN_NS_MAX, Spin};
 
+    /// A worker whose waits take so long each, in turn; says how many of them spun.
+    fn spins(spin: &mut Spin, waits: usize, gaps_ns: &[u64]) -> usize {
+        let mut spun = 0;
+        for gap_ns in gaps_ns.iter().cycle().take(waits) {
+            let budget_ns = spin.budget_ns();
+            spun += usize::from(budget_ns > 0);
+            match *gap_ns < budget_ns {
+                true => spin.hit(*gap_ns),
+                false => spin.slept(budget_ns > 0, *gap_ns),
+            }
+        }
+        spun
+    }
+
     #[test]
     fn a_busy_worker_spins_and_an_idle_one_does_not() {
-        let mut spin = Spin::default();
+        let mut spin = Spin::new(true);
         assert_eq!(spin.budget_ns(), 0, "nothing is known yet");
         for _ in 0..64 {
             spin.slept(false, 20_000);
         }
         assert_eq!(spin.budget_ns(), SPIN_NS_MAX);
+        assert_eq!(spins(&mut spin, 100, &[20_000]), 100, "each pays");
         for _ in 0..3 {
             spin.slept(false, 1_000_000_000);
         }
@@ -84,18 +111,27 @@ mod tests {
 
     #[test]
     fn spinning_in_vain_is_tried_ever_less_often() {
-        let mut spin = Spin::default();
-        for _ in 0..64 {
-            spin.slept(false, 100_000);
-        }
-        let mut spun = 0;
-        for _ in 0..1_000 {
-            let budget = spin.budget_ns();
-            spun += u32::from(budget > 0);
-            spin.slept(budget > 0, 100_000);
-        }
-        assert!(spun <= 1_000 / SKIP_MAX + 8, "{spun} spins in 1000 waits");
-        spin.hit(10_000);
-        assert_eq!(spin.penalty, 0);
+        let mut spin = Spin::new(true);
+        spins(&mut spin, 64, &[100_000]);
+        let spun = spins(&mut spin, 1_000, &[100_000]);
+        assert!(spun <= 1_000 / SKIP_MAX as usize + 8, "{spun} spins in 1000 waits");
+        spins(&mut spin, 200, &[20_000]);
+        assert_eq!(spins(&mut spin, 100, &[20_000]), 100, "it is taken up again");
+    }
+
+    /// Two in five meet news, at the end of the time: fifty in vain thrice, ten saved twice.
+    #[test]
+    fn spinning_that_pays_too_rarely_is_left() {
+        let mut spin = Spin::new(true);
+        let gaps = [40_000, 90_000, 40_000, 120_000, 80_000];
+        spins(&mut spin, 500, &gaps);
+        let spun = spins(&mut spin, 1_000, &gaps);
+        assert!(spun < 250, "{spun} spins in 1000 waits");
+    }
+
+    #[test]
+    fn it_can_be_forbidden() {
+        let mut spin = Spin::new(false);
+        assert_eq!(spins(&mut spin, 1_000, &[20_000]), 0);
     }
 }

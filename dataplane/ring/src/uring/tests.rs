@@ -9,6 +9,9 @@ use crate::driver::{Driver, Nanos, Size, Socket, Tag, What};
 use crate::engine::Engine;
 use crate::start::{Limits, probe};
 
+#[path = "../../tests/common/mod.rs"]
+mod skips;
+
 /// A kernel whose multishot receives keep no budget: receives are armed one at a time.
 fn without_budgets(limits: &Limits) -> Uring {
     let engine = Engine::new(limits, |core| Ring::with_budgets(core, false)).unwrap();
@@ -18,7 +21,7 @@ fn without_budgets(limits: &Limits) -> Uring {
 #[test]
 fn receives_work_without_budgets() {
     if let Err(reason) = probe() {
-        return eprintln!("SKIPPED receives_work_without_budgets: {reason}");
+        return skips::without_uring("receives_work_without_budgets", &reason);
     }
     // Three buffers, so that they run out as well.
     let mut driver = without_budgets(&Limits { small_buffers: 3, ..Limits::default() });

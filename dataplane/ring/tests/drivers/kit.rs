@@ -36,7 +36,7 @@ pub(crate) fn has_uring(test: &str) -> bool {
     match probe() {
         Ok(_) => true,
         Err(reason) => {
-            eprintln!("SKIPPED {test} on io_uring: {reason}");
+            crate::common::without_uring(test, &reason);
             false
         }
     }

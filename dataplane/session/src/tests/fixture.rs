@@ -1,6 +1,8 @@
 //! Snapshots made by hand, and upstreams of a few lines.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -18,8 +20,32 @@ pub(super) fn on_both(test: impl Fn(Which)) {
     test(Which::Epoll);
     match ring::start::probe() {
         Ok(_) => test(Which::Uring),
-        Err(why) => eprintln!("SKIPPED on io_uring: {why}"),
+        Err(why) => {
+            let thread = thread::current();
+            let name = thread.name().unwrap_or("a test without a name");
+            let file = std::env::var_os("RINGWAY_SKIPS");
+            skip_to(file.as_deref(), &format!("{name} on io_uring"), &why);
+        }
     }
+}
+
+/// Says by name that a test was not run, also in the file that the names are collected in: it does
+/// not count as passed.
+fn skip_to(file: Option<&OsStr>, test: &str, why: &str) {
+    eprintln!("SKIPPED {test}: {why}");
+    let Some(path) = file else { return };
+    let mut file = File::options().create(true).append(true).open(path).expect("the file of skips");
+    writeln!(file, "{test}: {why}").expect("written");
+}
+
+#[test]
+fn a_skip_is_noted_by_name() {
+    let file = std::env::temp_dir().join(format!("session-skips-{}", std::process::id()));
+    skip_to(Some(file.as_os_str()), "one on io_uring", "forbidden");
+    skip_to(Some(file.as_os_str()), "two", "no IPv6");
+    let text = std::fs::read_to_string(&file).expect("read");
+    std::fs::remove_file(&file).expect("removed");
+    assert_eq!(text, "one on io_uring: forbidden\ntwo: no IPv6\n");
 }
 
 pub(super) fn snapshot(listener: Listener, clusters: Vec<Cluster>) -> Snapshot {
@@ -69,7 +95,7 @@ pub(super) fn cluster(id: u32, hosts: &[SocketAddr]) -> Cluster {
     let endpoint = |address: &SocketAddr| Endpoint {
         address: *address,
         weight: 1,
-        healthy: true,
+        health: Health::Healthy,
         transport: None,
     };
     let hosts = hosts.iter().map(endpoint).collect();
@@ -78,6 +104,7 @@ pub(super) fn cluster(id: u32, hosts: &[SocketAddr]) -> Cluster {
         name: format!("cluster-{id}").into(),
         discovery: Discovery::Static,
         policy: LbPolicy::RoundRobin,
+        panic_percent: 50,
         endpoints: Arc::new(Endpoints { version: 1, hosts }),
         connect_timeout: Duration::from_secs(2),
         transport_matches: Vec::new(),

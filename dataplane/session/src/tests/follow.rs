@@ -2,8 +2,10 @@
 
 use std::io::Read;
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use config::snapshot::{
     Action, ChainMatch, FilterChain, NetworkRbac, Permission, Policy, Principal, RouteAction,
@@ -59,6 +61,39 @@ fn deny_all() -> NetworkRbac {
         stat_prefix: "rbac".into(),
         rules: Some(Rules { action: Action::Deny, policies: vec![policy] }),
     }
+}
+
+/// It waits for a host's only connection, and that host is replaced by another.
+#[test]
+fn a_request_that_waits_for_a_host_that_leaves_goes_to_another() {
+    on_both(|which| {
+        let last_words = |mut stream: TcpStream| {
+            if read_message(&mut stream).is_some() {
+                thread::sleep(Duration::from_millis(300));
+                let _ = stream.write_all(
+                    b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\na",
+                );
+            }
+        };
+        let single = |host: SocketAddr| {
+            let mut cluster = cluster(0, &[host]);
+            cluster.limits.max_connections = 1;
+            cluster
+        };
+        let proxy = Proxy::start(which, http(), vec![single(upstream(last_words))]);
+        let (mut one, mut other) = (proxy.connect(), proxy.connect());
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        one.write_all(request).expect("sent");
+        thread::sleep(Duration::from_millis(50));
+        other.write_all(request).expect("sent");
+        thread::sleep(Duration::from_millis(50));
+        let new = upstream(answer("b"));
+        proxy.change(|snapshot| snapshot.clusters = vec![Some(Arc::new(single(new)))]);
+        assert_eq!(read_message(&mut one).expect("an answer").1, b"a");
+        let (head, body) = read_message(&mut other).expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert!(body.starts_with(b"b"), "{body:?}");
+    });
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use config::snapshot::{RouteAction, Terminal};
+use config::snapshot::{Cluster, RouteAction, Snapshot, Terminal};
+use config::swap::Published;
 use ring::driver::{Connect, Driver, Tag, What};
 use ring::start::Which;
 use ring::{Buf, Epoll, Limits, Uring};
@@ -14,9 +15,9 @@ use ring::{Buf, Epoll, Limits, Uring};
 use super::fixture::{
     Proxy, cluster, forward, manager, on_both, read_message, route, tcp_proxy, upstream,
 };
-use crate::Counter;
-use crate::limits::{UNSENT_HIGH, UNSENT_SCARCE};
+use crate::limits::{SHARE_PARTS, UNSENT_HIGH};
 use crate::transport::{Scratch, Transport};
+use crate::{Counter, Worker, WorkerSpec};
 
 /// Routes to a direct answer and to the first cluster.
 fn http(body: &[u8]) -> Terminal {
@@ -41,12 +42,18 @@ fn dribble(client: &mut TcpStream, bytes: usize) {
     }
 }
 
+/// A worker with so few buffers that single bytes would use them up.
+fn with_few_buffers(which: Which, to: Cluster) -> Proxy {
+    let limits = Limits { small_buffers: 1_024, large_buffers: 128, ..Limits::default() };
+    Proxy::start_limited(which, limits, http(b"ok"), vec![to], None)
+}
+
 /// A byte holds the buffer that it came in: single bytes that cannot be used yet must not hold all
-/// buffers of the worker (1,024).
+/// buffers of the worker.
 #[test]
 fn single_bytes_behind_a_request_hold_no_buffers() {
     on_both(|which| {
-        let proxy = Proxy::start(which, http(b"ok"), vec![cluster(0, &[upstream(silent)])]);
+        let proxy = with_few_buffers(which, cluster(0, &[upstream(silent)]));
         let mut dribbler = proxy.connect();
         dribbler.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
         dribble(&mut dribbler, 1_500);
@@ -65,7 +72,7 @@ fn a_body_in_single_bytes_holds_no_buffers() {
         let full = Full::new();
         let mut unreachable = cluster(0, &[full.address]);
         unreachable.connect_timeout = Duration::from_secs(30);
-        let proxy = Proxy::start(which, http(b"ok"), vec![unreachable]);
+        let proxy = with_few_buffers(which, unreachable);
         let mut dribbler = proxy.connect();
         let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
         dribbler.write_all(head.as_bytes()).expect("sent");
@@ -181,10 +188,10 @@ fn queue_single_bytes<D: Driver>(mut driver: D) {
     // Where memory is scarce less may wait.
     let mut taken = Vec::new();
     assert_eq!(io.is_congested(&driver), io.unsent(&driver) > UNSENT_HIGH);
-    while driver.pool().in_use_bytes() <= driver.pool().limit_bytes() / 2 {
+    while driver.pool().scratch().free_bytes() > SHARE_PARTS * 8 * 1024 {
         taken.push(driver.pool().take(64 * 1024).expect("memory"));
     }
-    assert_eq!(io.is_congested(&driver), io.unsent(&driver) > UNSENT_SCARCE);
+    assert_eq!(io.is_congested(&driver), io.unsent(&driver) > 8 * 1024);
     drop(taken);
     io.finish(&mut driver, &mut Scratch::default());
     // What TLS would have to say after the end goes nowhere, and breaks nothing.
@@ -198,11 +205,34 @@ fn queue_single_bytes<D: Driver>(mut driver: D) {
         events.clear();
         driver.turn(Some(soon), &mut events).expect("a turn");
         assert!(!events.iter().any(|event| matches!(event.what, What::Failed(_))), "{events:?}");
-        io.sent(&mut driver);
+        io.sent(&mut driver, &mut Scratch::default()).expect("sent");
     }
     let all = reading.join().expect("joined").expect("read");
     assert_eq!(all.len(), blocks * block.len() + 20_000);
     assert!(all.ends_with(b"abcdefghij"));
+}
+
+/// What a peak has made resident goes back, second by second.
+#[test]
+fn a_peak_is_given_back_by_the_seconds() {
+    let published = Published::new(Snapshot::default());
+    let spec = WorkerSpec {
+        index: 0,
+        workers: 1,
+        reader: published.reader(),
+        control: Arc::default(),
+        counters: Arc::default(),
+        wall: SystemTime::now(),
+        seed: 7,
+    };
+    let mut worker = Worker::new(Epoll::new(&Limits::default()).expect("a driver"), spec);
+    let pool = worker.io.driver.pool().clone();
+    let peak: Vec<_> = (0..400).map_while(|_| pool.take(64 * 1024)).collect();
+    assert_eq!(peak.len(), 400);
+    drop(peak);
+    (0..40).for_each(|_| worker.on_second());
+    let left: usize = (0..40).map(|_| pool.trim(usize::MAX)).sum();
+    assert_eq!(left, 0, "bytes were not given back");
 }
 
 /// Single bytes to an upstream that reads nothing for a while: all of them arrive.

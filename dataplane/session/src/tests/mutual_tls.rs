@@ -78,7 +78,12 @@ fn to_upstream() -> Vec<Route> {
 }
 
 /// A pair of sidecars: plaintext in front, TLS between them, plaintext behind.
-fn pair(which: Which, terminals: [Terminal; 2], to: Cluster, wants: &str) -> (Proxy, Proxy) {
+pub(super) fn pair(
+    which: Which,
+    terminals: [Terminal; 2],
+    to: Cluster,
+    wants: &str,
+) -> (Proxy, Proxy) {
     let authority = Authority::new();
     let [first, second] = terminals;
     let server = Proxy::start_with(which, second, vec![to], Some(authority.server()));

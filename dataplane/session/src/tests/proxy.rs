@@ -57,6 +57,17 @@ impl Proxy {
         clusters: Vec<Cluster>,
         tls: Option<Arc<ServerContext>>,
     ) -> Self {
+        Self::start_limited(which, Limits::default(), terminal, clusters, tls)
+    }
+
+    /// The same with so much memory.
+    pub(super) fn start_limited(
+        which: Which,
+        limits: Limits,
+        terminal: Terminal,
+        clusters: Vec<Cluster>,
+        tls: Option<Arc<ServerContext>>,
+    ) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
         socket.set_nonblocking(true).expect("nonblocking");
         let address = socket.local_addr().expect("an address");
@@ -75,8 +86,8 @@ impl Proxy {
         };
         let (told, hears) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || match which {
-            Which::Epoll | Which::Auto => serve(Epoll::new(&Limits::default()), spec, &told),
-            Which::Uring => serve(Uring::new(&Limits::default()), spec, &told),
+            Which::Epoll | Which::Auto => serve(Epoll::new(&limits), spec, &told),
+            Which::Uring => serve(Uring::new(&limits), spec, &told),
         });
         let waker = hears.recv().expect("the worker starts");
         Self {
@@ -135,6 +146,11 @@ impl Proxy {
         change(&mut next);
         published.publish(next);
         self.waker.wake();
+    }
+
+    /// Connections to upstreams that are open now.
+    pub(super) fn open_ups(&self) -> u64 {
+        self.counters.get(Counter::UpstreamTotal) - self.counters.get(Counter::UpstreamClosed)
     }
 
     /// Waits until connections to clients and upstreams are as many as expected.

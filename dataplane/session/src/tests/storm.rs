@@ -220,6 +220,7 @@ fn routes() -> Vec<Route> {
         on_reset: true,
         on_status: vec![(503, 503)],
         per_try_timeout: Some(Duration::from_millis(150)),
+        ..Retry::default()
     });
     vec![
         route("/good", RouteAction::Forward(forward(&[(GOOD, 1)]))),

@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
-    CircuitBreakers, Cluster, ClusterId, Discovery, Endpoint, Endpoints, LbPolicy, Snapshot,
-    UpstreamProtocol, UpstreamTransport,
+    CircuitBreakers, Cluster, ClusterId, Discovery, Endpoint, Endpoints, Health, LbPolicy,
+    Snapshot, UpstreamProtocol, UpstreamTransport,
 };
 use proptest::prelude::*;
 
 use super::Clusters;
 use crate::{HostId, Lease, NoHost, Release, share};
 
+mod health;
+mod waiting;
+
 const ONLY: ClusterId = ClusterId(0);
 const SECOND_NS: u64 = 1_000_000_000;
 
 fn endpoint(port: u16, weight: u32) -> Endpoint {
     let address = SocketAddr::from(([10, 0, 0, 1], port));
-    Endpoint { address, weight, healthy: true, transport: None }
+    Endpoint { address, weight, health: Health::Healthy, transport: None }
 }
 
 fn cluster(policy: LbPolicy, hosts: Vec<Endpoint>) -> Cluster {
@@ -27,6 +30,7 @@ fn cluster(policy: LbPolicy, hosts: Vec<Endpoint>) -> Cluster {
         name: "c".into(),
         discovery: Discovery::Eds,
         policy,
+        panic_percent: 50,
         endpoints: Arc::new(Endpoints { version: 1, hosts }),
         connect_timeout: Duration::from_secs(5),
         transport_matches: Vec::new(),
@@ -124,15 +128,6 @@ fn random_is_even() {
         serving(cluster(LbPolicy::Random, (1..=4).map(|p| endpoint(p, 1)).collect()));
     let found = picks(&mut clusters, 4000, false);
     assert!(found.values().all(|count| count.abs_diff(1000) < 150), "{found:?}");
-}
-
-#[test]
-fn only_healthy_hosts_are_picked_until_too_few_are() {
-    for (healthy, picked) in [(4, 4), (3, 3), (2, 2), (1, 4), (0, 4)] {
-        let hosts = (1..=4).map(|port| Endpoint { healthy: port <= healthy, ..endpoint(port, 1) });
-        let mut clusters = serving(cluster(LbPolicy::RoundRobin, hosts.collect()));
-        assert_eq!(picks(&mut clusters, 40, false).len(), picked, "{healthy} of 4 healthy");
-    }
 }
 
 #[test]
@@ -263,11 +258,14 @@ fn hosts_that_stay_keep_their_connections() {
     assert_eq!(clusters.idle(second.0, 0).map(|idle| idle.0), Some(2));
     assert_eq!(clusters.open(first.0).unwrap_err(), NoHost::Gone);
     assert_eq!(clusters.idle(first.0, 0), None);
-    assert!(clusters.transport(first.0).is_some(), "it still drains");
+    assert!(clusters.transport(first.0).is_none(), "no new connection goes there");
+    let request = clusters.begin(first.0).expect("it still drains");
+    clusters.end(request);
     assert_eq!(clusters.release(first.2, 11, 0, true), Release::Close);
     assert_eq!(clusters.closed(first.2, 11), None);
     assert_eq!(clusters.closed(first.1, 1), None);
-    assert!(clusters.transport(first.0).is_none(), "and is gone with its last connection");
+    let gone = clusters.begin(first.0).unwrap_err();
+    assert_eq!(gone, NoHost::Gone, "it is gone with its last connection");
     assert!(!picks(&mut clusters, 20, false).contains_key(&1));
 }
 

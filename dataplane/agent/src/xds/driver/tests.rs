@@ -162,6 +162,26 @@ async fn after_a_lost_stream_the_last_good_configuration_stays_and_is_claimed() 
 }
 
 #[tokio::test]
+async fn a_place_that_ends_streams_unanswered_is_left_and_the_one_that_answers_is_kept() {
+    let (deaf_port, mut deaf) = ads_server().await;
+    let mut scene = Scene::new(Mode::Delta, |target| {
+        let Address::Tcp(host, port) = target.address.clone() else { panic!("one place") };
+        let place = |port| config::Target::Tcp { host: host.clone(), port };
+        target.address = Address::AnyOf(vec![place(deaf_port), place(port)]);
+    })
+    .await;
+    drop(deaf.recv().await.unwrap());
+    for nonce in ["c1", "c2"] {
+        let mut stream = scene.stream().await;
+        stream.hear().await;
+        stream.push(Kind::Cluster, nonce, &["a"]).await;
+        while stream.hear().await.nonce != nonce {}
+    }
+    assert!(deaf.try_recv().is_err(), "nobody goes back to the place that did not answer");
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn the_token_is_read_anew_for_each_stream() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");

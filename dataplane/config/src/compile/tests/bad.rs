@@ -57,9 +57,14 @@ fn clusters() {
             "cluster `c`: connect_timeout: a duration may not be negative (config.invalid)",
         ),
         (
-            with("common_lb_config: {healthy_panic_threshold: {value: 0}}"),
-            "cluster `c`: common_lb_config.healthy_panic_threshold: only 50 % is supported \
-             (config.unsupported)",
+            with("common_lb_config: {healthy_panic_threshold: {value: 101}}"),
+            "cluster `c`: common_lb_config.healthy_panic_threshold: from 0 to 100 \
+             (config.invalid)",
+        ),
+        (
+            with("common_lb_config: {zone_aware_lb_config: {fail_traffic_on_panic: true}}"),
+            "cluster `c`: common_lb_config.zone_aware_lb_config.fail_traffic_on_panic: \
+             this field is not supported (config.unsupported)",
         ),
     ]);
 }

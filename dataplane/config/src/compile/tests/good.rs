@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::snapshot::{
-    Action, ChainMatch, Discovery, EscapedSlashes, ForwardClientCert, HeaderChange, HttpFilter,
-    LbPolicy, PathMatch, Permission, PortRule, Principal, RouteAction, Routes, ServerHeader,
-    SourceType, StringKind, Transport, UpstreamTransport, ValueMatch,
+    Action, ChainMatch, Discovery, EscapedSlashes, ForwardClientCert, HeaderChange, Health,
+    HttpFilter, LbPolicy, PathMatch, Permission, PortRule, Principal, RouteAction, Routes,
+    ServerHeader, SourceType, StringKind, Transport, UpstreamTransport, ValueMatch,
 };
 
 const HTTP_INSPECTOR: &str = "type.googleapis.com/\
@@ -20,7 +20,7 @@ fn a_cluster_has_envoys_defaults() {
     let cluster = cluster(&snapshot, &compiler, "c");
     assert_eq!(cluster.discovery, Discovery::Static);
     assert_eq!(cluster.policy, LbPolicy::RoundRobin);
-    assert_eq!(cluster.connect_timeout, 5 * SECOND);
+    assert_eq!((cluster.connect_timeout, cluster.panic_percent), (5 * SECOND, 50));
     assert_eq!(cluster.idle_timeout, Some(3600 * SECOND));
     assert_eq!((cluster.limits.max_connections, cluster.limits.max_pending), (1024, 1024));
     assert!(matches!(cluster.transport, UpstreamTransport::Raw));
@@ -56,6 +56,15 @@ typed_extension_protocol_options:
     assert_eq!(cluster.limits.max_pending, 1024);
     assert_eq!((cluster.keepalive_s, cluster.max_requests_per_connection), (Some(300), 3));
     assert_eq!(cluster.idle_timeout, None);
+}
+
+#[test]
+fn the_panic_threshold_is_a_whole_percent() {
+    for (given, expected) in [("0", 0), ("0.9", 0), ("33.3", 33), ("100", 100)] {
+        let text = format!("common_lb_config: {{healthy_panic_threshold: {{value: {given}}}}}");
+        let (snapshot, compiler) = good(&with_cluster(&text));
+        assert_eq!(cluster(&snapshot, &compiler, "c").panic_percent, expected, "{given}");
+    }
 }
 
 #[test]
@@ -97,10 +106,12 @@ load_assignment:
         .endpoints
         .hosts
         .iter()
-        .map(|host| (host.address.to_string(), host.weight, host.healthy, host.transport))
+        .map(|host| (host.address.to_string(), host.weight, host.health, host.transport))
         .collect();
-    let expected =
-        [("10.0.0.1:1".to_owned(), 5, true, Some(0)), ("[::1]:2".to_owned(), 1, false, Some(1))];
+    let expected = [
+        ("10.0.0.1:1".to_owned(), 5, Health::Healthy, Some(0)),
+        ("[::1]:2".to_owned(), 1, Health::Unhealthy, Some(1)),
+    ];
     assert_eq!(hosts, expected);
     assert!(matches!(cluster.transport_matches[0].transport, UpstreamTransport::Tls(_)));
 }
