@@ -27,7 +27,9 @@ enum Verb {
     /// Serves HTTP and TCP that say what they were sent.
     Echo(verb::echo::Arguments),
     /// Makes load and measures it without coordinated omission.
-    Load(verb::load::Arguments),
+    Load(Box<verb::load::Arguments>),
+    /// Shows, adds up, compares and draws latencies from HDR logs.
+    Hist(verb::hist::Arguments),
     /// Prints the version.
     Version(verb::version::Arguments),
 }
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Capture(arguments) => verb::capture::run(&arguments),
         Verb::Echo(arguments) => verb::echo::run(&arguments),
         Verb::Load(arguments) => verb::load::run(&arguments),
+        Verb::Hist(arguments) => verb::hist::run(&arguments),
         Verb::Version(arguments) => verb::version::run(&arguments),
     };
     done.unwrap_or_else(|failure| failure.report())

@@ -66,11 +66,74 @@ fn an_open_loop_keeps_its_rate() {
     assert_eq!((&report["requests"], &report["failed"]), (&200.into(), &0.into()));
 }
 
+/// What the program says, and whether it is content.
+fn ringway(words: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    let done = command.args(words).output().unwrap();
+    let told = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    (done.status.success(), told.into_owned())
+}
+
 #[test]
-fn what_is_no_url_is_refused() {
-    for url in ["ftp://localhost/", "localhost:80", "http://no-such-host.invalid/"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-        let done = command.args(["load", url]).output().unwrap();
-        assert!(!done.status.success() && !done.stderr.is_empty(), "{url}");
+fn what_cannot_be_loaded_is_refused() {
+    for (words, told) in [
+        (&["ftp://localhost/"][..], "no scheme that is known"),
+        (&["localhost:80"], "no scheme that is known"),
+        (&["http://no-such-host.invalid/"], "cannot resolve"),
+        (&["tcp://localhost"], "has no port"),
+        (&["http://127.0.0.1:1/", "--http2"], "HTTP/2 comes with the proxy's own codec"),
+        (&["grpc://127.0.0.1:1/"], "HTTP/2 comes with the proxy's own codec"),
+        (&["https://127.0.0.1:1/", "--cacert", "/dev/null"], "--server-name"),
+        (&["http://127.0.0.1:1/", "-d", "5 parsecs"], "no unit of time"),
+    ] {
+        let (content, said) = ringway(&[&["load"], words].concat());
+        assert!(!content && said.contains(told), "{words:?}: {said}");
+    }
+    // Whoever is not there makes requests fail, and the program with them.
+    let (content, said) = ringway(&["load", "http://127.0.0.1:1/", "-n", "1"]);
+    assert!(!content && said.contains("connection refused"), "{said}");
+}
+
+#[test]
+fn connections_can_be_held() {
+    let (_echo, http, _) = echo();
+    let words = ["load", &format!("http://{http}/"), "-c", "20", "-n", "20", "--hold", "600ms"];
+    let (content, said) = ringway(&words);
+    assert!(content && said.contains("holding 20 connections"), "{said}");
+    assert!(said.contains("20 of 20 connections open to the end"), "{said}");
+}
+
+#[test]
+fn logs_are_added_up_compared_and_drawn() {
+    let (_echo, _, tcp) = echo();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (a, b, sum, plot) = (path("a.hdr"), path("b.hdr"), path("sum.hdr"), path("b.svg"));
+    let url = format!("tcp://{tcp}");
+    assert!(ringway(&["load", &url, "-n", "100", "--out", &a]).0);
+    assert!(ringway(&["load", &url, "-n", "50", "--bytes", "1M", "--out", &b, "--plot"]).0);
+    assert!(std::fs::read_to_string(plot).unwrap().starts_with("<svg"));
+
+    let (content, said) = ringway(&["hist", "summary", &a, &b]);
+    assert!(content && said.contains("a: 100 values") && said.contains("b: 50 values"), "{said}");
+    assert!(ringway(&["hist", "merge", &a, &b, "--out", &sum]).0);
+    let merged = kit::hist::read_log(sum.as_ref()).unwrap();
+    assert_eq!((merged.len(), merged[0].histogram.len()), (1, 150));
+    assert_eq!(merged[0].tag, "load");
+    let (content, said) = ringway(&["hist", "compare", &format!("{a}:load"), &b]);
+    assert!(content && said.contains("p50") && said.contains("B/A"), "{said}");
+    let (content, said) = ringway(&["hist", "percentiles", &a]);
+    assert!(content && said.contains("1/(1-Percentile)") && said.contains("#[Mean"), "{said}");
+    let picture = path("both.png");
+    assert!(ringway(&["hist", "plot", &a, &b, "--out", &picture]).0);
+    assert!(std::fs::read(picture).unwrap().starts_with(b"\x89PNG"));
+    for words in [
+        &["hist", "plot", &a, "--out", &path("x.gif")][..],
+        &["hist", "summary", &path("none.hdr")],
+        &["hist", "summary", &format!("{a}:other")],
+        &["hist", "summary", "/dev/null"],
+    ] {
+        let (content, said) = ringway(words);
+        assert!(!content && said.starts_with("ringway: "), "{words:?}: {said}");
     }
 }

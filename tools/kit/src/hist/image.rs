@@ -29,19 +29,29 @@ const FONTS: [&str; 5] = [
     "/usr/share/fonts/truetype/freefont/FreeSans.ttf",
 ];
 
+/// Draws the plot into a file of the kind that its name says: `.png` or `.svg`.
+pub fn draw(path: &Path, title: &str, series: &[Series]) -> Result<(), Error> {
+    let kind = path.extension().map(|kind| kind.to_ascii_lowercase());
+    match kind.as_deref().and_then(|kind| kind.to_str()) {
+        Some("png") => draw_png(path, title, series),
+        Some("svg") => draw_svg(path, title, series),
+        _ => Err(Error::Plot(format!("{} is neither .png nor .svg", path.display()))),
+    }
+}
+
 /// Draws the plot into a PNG file of 1000 by 600. Without a font on the machine it has lines and
 /// grid but no words: then the text plot has them.
 pub fn draw_png(path: &Path, title: &str, series: &[Series]) -> Result<(), Error> {
     writable(path)?;
     let area = BitMapBackend::new(path, SIZE).into_drawing_area();
-    draw(&area, title, series, has_font()).map_err(|error| Error::Plot(error.to_string()))
+    paint(&area, title, series, has_font()).map_err(|error| Error::Plot(error.to_string()))
 }
 
 /// Draws the same as SVG.
 pub fn draw_svg(path: &Path, title: &str, series: &[Series]) -> Result<(), Error> {
     writable(path)?;
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
-    draw(&area, title, series, has_font()).map_err(|error| Error::Plot(error.to_string()))
+    paint(&area, title, series, has_font()).map_err(|error| Error::Plot(error.to_string()))
 }
 
 /// A file that cannot be written is told by its name, which the drawing's own error lacks.
@@ -61,7 +71,7 @@ fn has_font() -> bool {
     })
 }
 
-pub(super) fn draw<B: DrawingBackend>(
+pub(super) fn paint<B: DrawingBackend>(
     area: &DrawingArea<B, plotters::coord::Shift>,
     title: &str,
     series: &[Series],

@@ -34,6 +34,47 @@ pub struct Interval {
     pub histogram: Histogram<u64>,
 }
 
+/// A whole log.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// When it was begun, if it says so.
+    pub started: Option<SystemTime>,
+    /// Its lines.
+    pub intervals: Vec<Interval>,
+}
+
+impl Log {
+    /// Reads a log.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let bytes =
+            fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        Self::parse(&bytes)
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let mut log = Self::default();
+        for entry in IntervalLogIterator::new(bytes) {
+            let entry = entry.map_err(|LogIteratorError::ParseError { offset }| Error::Log {
+                offset,
+                reason: "this line cannot be read".into(),
+            })?;
+            match entry {
+                LogEntry::StartTime(since) => {
+                    log.started = SystemTime::UNIX_EPOCH.checked_add(since)
+                }
+                LogEntry::BaseTime(_) => {}
+                LogEntry::Interval(line) => log.intervals.push(Interval {
+                    tag: line.tag().map_or_else(String::new, |tag| tag.as_str().to_owned()),
+                    start: line.start_timestamp(),
+                    len: line.duration(),
+                    histogram: decode(line.encoded_histogram())?,
+                }),
+            }
+        }
+        Ok(log)
+    }
+}
+
 /// Writes a log. Maxima, which are there for people, are in milliseconds.
 pub fn write_log(path: &Path, started: SystemTime, intervals: &[Interval]) -> Result<(), Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
@@ -74,28 +115,9 @@ fn tag_text(tag: &str) -> String {
     tag.chars().map(|c| if c == ',' || c.is_whitespace() { '_' } else { c }).collect()
 }
 
-/// Reads a log.
+/// Reads the lines of a log.
 pub fn read_log(path: &Path) -> Result<Vec<Interval>, Error> {
-    let bytes = fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-    parse(&bytes)
-}
-
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Interval>, Error> {
-    let mut log = Vec::new();
-    for entry in IntervalLogIterator::new(bytes) {
-        let entry = entry.map_err(|LogIteratorError::ParseError { offset }| Error::Log {
-            offset,
-            reason: "this line cannot be read".into(),
-        })?;
-        let LogEntry::Interval(line) = entry else { continue };
-        log.push(Interval {
-            tag: line.tag().map_or_else(String::new, |tag| tag.as_str().to_owned()),
-            start: line.start_timestamp(),
-            len: line.duration(),
-            histogram: decode(line.encoded_histogram())?,
-        });
-    }
-    Ok(log)
+    Log::read(path).map(|log| log.intervals)
 }
 
 /// Adds up the lines of each tag, in the order in which the tags come first.

@@ -16,9 +16,9 @@ use std::{io, path::PathBuf, time::Duration};
 use hdrhistogram::Histogram;
 
 pub use hgrm::hgrm;
-pub use image::{draw_png, draw_svg};
-pub use log::{Interval, decode, encode, merge, read_log, write_log};
-pub use text::{plot, summary};
+pub use image::{draw, draw_png, draw_svg};
+pub use log::{Interval, Log, decode, encode, merge, read_log, write_log};
+pub use text::{compare, plot, summary};
 
 /// The longest time that [`histogram`] tells apart.
 pub const LATENCY_MAX: Duration = Duration::from_secs(120);
@@ -36,6 +36,19 @@ impl Series {
     /// A named histogram.
     pub fn new(name: impl Into<String>, histogram: Histogram<u64>) -> Self {
         Self { name: name.into(), histogram }
+    }
+
+    /// The same with every value multiplied: 1,000 makes nanoseconds of microseconds.
+    #[must_use]
+    pub fn scaled(&self, factor: u64) -> Self {
+        let mut histogram = histogram();
+        histogram.auto(true);
+        for step in self.histogram.iter_recorded() {
+            let value = step.value_iterated_to().saturating_mul(factor);
+            // It grows as it needs to; what does not fit into 64 bits is not a time.
+            let _ = histogram.record_n(value, step.count_at_value());
+        }
+        Self { name: self.name.clone(), histogram }
     }
 }
 

@@ -51,7 +51,7 @@ fn a_log_comes_back_as_it_went() {
 
 #[test]
 fn what_is_no_log_is_told() {
-    let told = |text: &str| log::parse(text.as_bytes()).map(|log| log.len());
+    let told = |text: &str| Log::parse(text.as_bytes()).map(|log| log.intervals.len());
     assert_eq!(told("").expect("an empty log"), 0);
     assert!(told("Tag=a,0.0,1.0,2.0,HISTFnonsense\n").is_err());
     assert!(told("whatever").is_err());
@@ -59,6 +59,42 @@ fn what_is_no_log_is_told() {
     assert!(decode("").is_err());
     let missing = read_log(std::path::Path::new("/nowhere/at/all")).expect_err("not there");
     assert!(missing.to_string().starts_with("/nowhere/at/all: "), "{missing}");
+}
+
+/// Two lines as the Python package `hdrhistogram` wrote them, one given a tag: ten values from
+/// 100 us on in steps of 10, ten from 2,000 us on in steps of 200.
+const FOREIGN: &str = "\
+#[Histogram log format version 1.2]
+#[StartTime: 1700000000.000 (seconds since epoch), Tue Nov 14 22:13:20 UTC 2023]
+\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"
+1700000000.000000,1.000000,0.000000,\
+HISTFAAAACR4nJNpmSzMwMAgygABTFCaEUzyOznYf4AIHGdkEsSAAJriBJQ=
+Tag=west,1700000000.000000,1.000000,3.000000,\
+HISTFAAAACh4nJNpmSzMwMAgygABTFCaEUzyOznYf4AIfOZkkmYSZxJFwQChQgT6
+";
+
+#[test]
+fn logs_of_other_tools_are_read() {
+    let log = Log::parse(FOREIGN.as_bytes()).expect("a log");
+    assert_eq!(log.started, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+    let series = merge(&log.intervals).expect("merged");
+    let names: Vec<_> = series.iter().map(|one| (one.name.as_str(), one.histogram.len())).collect();
+    assert_eq!(names, [("", 10), ("west", 10)]);
+    let ns = series[1].scaled(1_000).histogram;
+    assert_eq!(ns.len(), 10);
+    let near = |value: u64, expected: f64| (value as f64 / expected - 1.0).abs() < 0.02;
+    assert!(near(ns.min(), 2_000_000.0) && near(ns.max(), 3_800_000.0), "{ns:?}");
+}
+
+#[test]
+fn two_are_compared_line_by_line() {
+    let (one, double) = (series("a", 10_000, 5_000), series("b", 20_000, 5_000));
+    let table = compare(&one, &double);
+    let median = table.lines().find(|line| line.contains("p50")).expect("a median");
+    let ratio = median.split_whitespace().last().and_then(|ratio| ratio.parse::<f64>().ok());
+    assert!(ratio.is_some_and(|ratio| (1.95..2.05).contains(&ratio)), "{table}");
+    assert!(table.contains("p99 ") && !table.contains("p99.99 "), "too few values:\n{table}");
+    assert!(compare(&one, &Series::new("none", histogram())).contains("mean"));
 }
 
 #[test]
@@ -137,7 +173,7 @@ fn plots_are_drawn_with_and_without_a_font() {
     let mut bare = String::new();
     {
         let area = SVGBackend::with_string(&mut bare, (400, 300)).into_drawing_area();
-        image::draw(&area, "latency", &both, false).expect("no font is needed");
+        image::paint(&area, "latency", &both, false).expect("no font is needed");
     }
     assert!(bare.contains("<polyline") && !bare.contains("<text"));
     draw_png(&png, "nothing", &[]).expect("an empty plot is one too");

@@ -61,6 +61,26 @@ pub fn summary(histogram: &Histogram<u64>) -> String {
     )
 }
 
+/// Two series side by side, a percentile a line, and how many times the second is the first.
+pub fn compare(first: &Series, second: &Series) -> String {
+    let (a, b) = (&first.histogram, &second.histogram);
+    let mut out = format!("{:>8} {:>10} {:>10} {:>7}\n", "", "A", "B", "B/A");
+    let mut line = |label: &str, from: u64, to: u64| {
+        let ratio = match from {
+            0 => "-".to_owned(),
+            _ => format!("{:.2}", to as f64 / from as f64),
+        };
+        let _ = writeln!(out, "{label:>8} {:>10} {:>10} {ratio:>7}", human(from), human(to));
+    };
+    line("mean", a.mean().round() as u64, b.mean().round() as u64);
+    let common = PERCENTILES.into_iter().filter(|at| is_backed(a, *at) && is_backed(b, *at));
+    for at in common {
+        line(&name(at), a.value_at_percentile(at), b.value_at_percentile(at));
+    }
+    let _ = writeln!(out, "{:>8} {:>10} {:>10}", "values", a.len(), b.len());
+    out
+}
+
 fn name(percentile: f64) -> String {
     match percentile {
         0.0 => "min".into(),

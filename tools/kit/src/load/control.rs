@@ -2,13 +2,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use ring::Waker;
 
 /// The most phases of one run; further ones count into the last.
 pub const PHASES_MAX: usize = 64;
@@ -23,11 +23,12 @@ pub struct Control {
 struct State {
     stopped: AtomicBool,
     phase: AtomicUsize,
-    changed: Notify,
+    /// The threads of the run, which may be asleep.
+    wakers: Mutex<Vec<Waker>>,
 }
 
 /// How far a run is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     /// Requests with an answer.
     pub done: u64,
@@ -37,6 +38,18 @@ pub struct Progress {
     pub total: Option<u64>,
     /// Since the first request became due.
     pub elapsed: Duration,
+    /// Connections that are open and have nothing to do.
+    pub idle: usize,
+    /// All answers are there and the connections are only held open ([`LoadSpec::hold`]).
+    ///
+    /// [`LoadSpec::hold`]: super::LoadSpec::hold
+    pub holding: bool,
+    /// The median latency so far, as of some 100 ms ago.
+    pub p50: Duration,
+    /// The latency that one in a hundred exceeded.
+    pub p99: Duration,
+    /// The latency that one in a thousand exceeded.
+    pub p999: Duration,
 }
 
 impl Control {
@@ -45,10 +58,10 @@ impl Control {
         Self::default()
     }
 
-    /// Sends nothing more; what is under way is waited for.
+    /// Sends nothing more; what is under way is waited for. Held connections are let go.
     pub fn stop(&self) {
         self.state.stopped.store(true, Ordering::Release);
-        self.state.changed.notify_waiters();
+        self.wake();
     }
 
     /// Counts what is sent from now on apart, and returns the number of that phase.
@@ -71,14 +84,21 @@ impl Control {
         self.state.stopped.load(Ordering::Acquire)
     }
 
-    /// Waits for [`stop`](Self::stop).
-    pub(super) async fn stopped(&self) {
-        loop {
-            let changed = self.state.changed.notified();
-            if self.is_stopped() {
-                return;
-            }
-            changed.await;
-        }
+    /// Has a thread of the run woken by [`stop`](Self::stop).
+    pub(super) fn enlist(&self, waker: Waker) {
+        self.wakers().push(waker);
+    }
+
+    /// The run is over: nobody is left to be woken.
+    pub(super) fn dismiss(&self) {
+        self.wakers().clear();
+    }
+
+    pub(super) fn wake(&self) {
+        self.wakers().iter().for_each(Waker::wake);
+    }
+
+    fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Waker>> {
+        self.state.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

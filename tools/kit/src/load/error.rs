@@ -2,6 +2,9 @@
 
 use std::{fmt, io};
 
+use ring::Op;
+use tls::TlsError;
+
 /// Why there was no run at all. What single requests meet is counted in the report.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,11 +16,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The system has no timer for us.
-    #[error("cannot make a timer: {0}; the limit of open files may be too low (ulimit -n)")]
-    Timer(io::Error),
-    /// A worker died of a bug.
-    #[error("a worker of the load generator died: {0}")]
+    /// The system lacks something that a thread of the generator needs.
+    #[error("cannot start the load generator: {what}: {reason}")]
+    Start {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said, or why.
+        reason: String,
+    },
+    /// A thread of the generator died of a bug.
+    #[error("a thread of the load generator died: {0}")]
     Worker(String),
 }
 
@@ -25,41 +33,62 @@ impl Error {
     pub(super) fn spec(what: &str, reason: String) -> Self {
         Self::Spec { what: what.into(), reason }
     }
+
+    pub(super) fn start(what: &'static str, reason: impl fmt::Display) -> Self {
+        Self::Start { what, reason: reason.to_string() }
+    }
 }
 
 /// Why a request failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     Connect(io::ErrorKind),
     Io(io::ErrorKind),
     Closed,
     Timeout,
     Refused(&'static str),
+    Tls(TlsError),
     BodyDiffers,
     BytesBehind,
+    Unasked,
+    Buffers,
     NotSent,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Connect(io::ErrorKind::AddrNotAvailable) => f.write_str(
+                "cannot connect: no local port is left; closed connections hold theirs for a \
+                 minute, unless they are reset",
+            ),
             Self::Connect(kind) => write!(f, "cannot connect: {kind}"),
             Self::Io(kind) => write!(f, "connection failed: {kind}"),
             Self::Closed => f.write_str("connection closed before the whole answer"),
             Self::Timeout => f.write_str("no whole answer in time"),
             Self::Refused(code) => write!(f, "answer is not HTTP/1.1: {code}"),
+            Self::Tls(error) => write!(f, "no TLS: {error}"),
             Self::BodyDiffers => f.write_str("body differs from what was expected"),
             Self::BytesBehind => f.write_str("bytes behind the answer"),
+            Self::Unasked => f.write_str("bytes that nobody asked for"),
+            Self::Buffers => f.write_str("the generator's own buffers are used up"),
             Self::NotSent => f.write_str("not sent: all connections were busy till the end"),
         }
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => Self::Closed,
-            kind => Self::Io(kind),
+impl From<ring::Failure> for Failure {
+    fn from(failure: ring::Failure) -> Self {
+        let kind = io::Error::from_raw_os_error(failure.errno).kind();
+        match failure.op {
+            Op::Connect => Self::Connect(kind),
+            _ => Self::Io(kind),
         }
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
     }
 }

@@ -14,6 +14,9 @@ use crate::hist;
 /// How many different values of a header field are told apart; further ones count as `(other)`.
 const VALUES_MAX: usize = 256;
 
+/// How many different errors are told apart; TLS and the system have many words.
+const ERRORS_MAX: usize = 64;
+
 /// A whole run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct LoadReport {
@@ -23,6 +26,12 @@ pub struct LoadReport {
     pub elapsed: Duration,
     /// The counts of each phase; there is always one.
     pub phases: Vec<Counts>,
+    /// Connections that were opened, those before the first request included.
+    #[serde(default)]
+    pub connects: u64,
+    /// Connections that were still open when they had been held for as long as was asked.
+    #[serde(default)]
+    pub held: Option<u64>,
 }
 
 /// What the requests of one phase met.
@@ -87,12 +96,18 @@ impl Counts {
         self.headers.get(name).and_then(|values| values.get(value)).copied().unwrap_or_default()
     }
 
-    pub(super) fn right(&mut self, latency: Duration) {
-        self.histogram.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    pub(super) fn right(&mut self, latency_ns: u64) {
+        self.histogram.saturating_record(latency_ns);
     }
 
-    pub(super) fn wrong(&mut self, failure: Failure) {
-        *self.errors.entry(failure.to_string()).or_default() += 1;
+    pub(super) fn wrong(&mut self, failure: &Failure) {
+        let told = failure.to_string();
+        let known = self.errors.len() < ERRORS_MAX || self.errors.contains_key(&told);
+        *self.errors.entry(if known { told } else { "(other)".to_owned() }).or_default() += 1;
+    }
+
+    pub(super) fn status(&mut self, status: u16) {
+        *self.statuses.entry(status).or_default() += 1;
     }
 
     pub(super) fn value(&mut self, name: &str, value: Option<&[u8]>) {
@@ -111,7 +126,7 @@ impl Counts {
         }
     }
 
-    fn add(&mut self, more: &Self) {
+    pub(super) fn add(&mut self, more: &Self) {
         // Both have the bounds of `hist::histogram`, or those of a report that was read.
         self.histogram.auto(true);
         let _ = self.histogram.add(&more.histogram);

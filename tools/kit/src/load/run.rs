@@ -1,213 +1,214 @@
-//! The run: workers that share one sequence of requests, a connection each.
+//! The run: threads that are started, asked how far they are, and added up.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant, SystemTime},
+    any::Any,
+    sync::{Arc, atomic::Ordering, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime},
 };
 
-use tokio::{net::TcpStream, task::JoinSet, time};
+use nix::sys::{
+    prctl::set_timerslack,
+    resource::{Resource, getrlimit, setrlimit},
+};
+use ring::{Driver, Epoll, Nanos, Uring, Which};
+use tokio::{sync::oneshot, time};
 
 use super::{
-    Control, Counts, Error, LoadReport, LoadSpec, Progress, Protocol, error::Failure, http,
-    pace::Pace, tcp,
+    Control, Counts, Error, LoadReport, LoadSpec, Progress,
+    clock::now,
+    engine::{Ended, Engine},
+    plan::Plan,
 };
+use crate::hist;
 
 /// How often progress is told.
-const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// Open files that the process needs besides the connections.
+const OTHER_FILES: usize = 256;
 
 /// Makes the load and returns what it met.
 ///
 /// Ends when all requests are answered, when `duration` is over and what was due till then is
 /// answered, or after [`Control::stop`]. Requests that were due but found every connection busy
 /// until one `timeout` after the end count as failed. Dropping the future ends the run at once.
+///
+/// The threads that make the load are started by the calling one, so they are in its network
+/// namespace; the calling one only waits for them.
 pub async fn run(
     spec: &LoadSpec,
     control: &Control,
     mut progress: impl FnMut(&Progress),
 ) -> Result<LoadReport, Error> {
-    spec.check()?;
-    let mut workers = Worker::all(spec).await?;
-    let (started, start) = (SystemTime::now(), Instant::now());
-    let plan = Arc::new(Plan {
-        spec: spec.clone(),
-        control: control.clone(),
-        start,
-        next: AtomicU64::new(0),
-        done: AtomicU64::new(0),
-        failed: AtomicU64::new(0),
-        phases: Mutex::new(vec![Counts::default()]),
-    });
-    let mut tasks = JoinSet::new();
-    for worker in workers.drain(..) {
-        tasks.spawn(worker.work(Arc::clone(&plan)));
+    let plan = Arc::new(Plan::new(spec, control)?);
+    allow_files(spec.connections + OTHER_FILES)?;
+    let _end = End(&plan);
+    let mut crew = Vec::with_capacity(spec.threads);
+    for thread in 0..spec.threads {
+        crew.push(Worker::start(&plan, thread)?);
+    }
+    for worker in &mut crew {
+        // Whoever dies before it is warm says why when it is joined.
+        let _ = (&mut worker.warm).await;
+    }
+    let (started, start) = (SystemTime::now(), now());
+    for worker in &crew {
+        // One that has died is joined below.
+        let _ = worker.go.send(start);
     }
     let mut ticks = time::interval(PROGRESS_EVERY);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => progress(&plan.progress()),
-            ended = tasks.join_next() => match ended {
-                Some(Ok(worked)) => worked?,
-                Some(Err(died)) => return Err(Error::Worker(died.to_string())),
-                None => break,
-            },
-        }
-    }
-    progress(&plan.progress());
-    let phases = std::mem::take(&mut *plan.phases());
-    Ok(LoadReport { started, elapsed: start.elapsed(), phases })
-}
-
-/// What all workers share.
-struct Plan {
-    spec: LoadSpec,
-    control: Control,
-    start: Instant,
-    /// The number of the next request.
-    next: AtomicU64,
-    done: AtomicU64,
-    failed: AtomicU64,
-    phases: Mutex<Vec<Counts>>,
-}
-
-impl Plan {
-    /// The number of a request that is still to be made, and when it is due.
-    fn take(&self) -> Option<Instant> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if self.control.is_stopped() || self.spec.requests.is_some_and(|all| number >= all) {
-            return None;
-        }
-        let due = match self.spec.rate {
-            Some(rate) => self.start + Duration::from_secs_f64(number as f64 / rate),
-            None => Instant::now(),
-        };
-        Some(due).filter(|due| self.end().is_none_or(|end| *due < end))
-    }
-
-    fn end(&self) -> Option<Instant> {
-        self.spec.duration.map(|duration| self.start + duration)
-    }
-
-    /// So late after the end that what is still unsent never will be.
-    fn is_over(&self) -> bool {
-        self.end().is_some_and(|end| Instant::now() > end + self.spec.timeout)
-    }
-
-    fn phases(&self) -> std::sync::MutexGuard<'_, Vec<Counts>> {
-        self.phases.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self, phase: usize, met: Result<Duration, Failure>, link: Option<&Link>) {
-        let counter = if met.is_ok() { &self.done } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
-        let mut phases = self.phases();
-        while phases.len() <= phase {
-            phases.push(Counts::default());
-        }
-        let Some(counts) = phases.get_mut(phase) else { return };
-        match met {
-            Ok(latency) => counts.right(latency),
-            Err(failure) => return counts.wrong(failure),
-        }
-        if let Some(Link::Http(link)) = link {
-            *counts.statuses.entry(link.head.status).or_default() += 1;
-            for name in &self.spec.tally {
-                let value = link.head.values(name.as_bytes()).next();
-                counts.value(name, value);
+    let mut ended = Vec::with_capacity(crew.len());
+    for mut worker in crew {
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => progress(&progress_of(&plan, start)),
+                _ = &mut worker.over => break,
             }
         }
+        ended.push(worker.join()?);
     }
+    progress(&progress_of(&plan, start));
+    Ok(report(started, start, ended))
+}
 
-    fn progress(&self) -> Progress {
-        Progress {
-            done: self.done.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            total: self.spec.total(),
-            elapsed: self.start.elapsed(),
-        }
+/// When this goes, so does the run.
+struct End<'a>(&'a Plan);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.abandoned.store(true, Ordering::Relaxed);
+        self.0.control.wake();
+        self.0.control.dismiss();
     }
 }
 
-/// One connection's part of the work.
+/// A thread of the run as the caller sees it.
 struct Worker {
-    pace: Pace,
-    request: Arc<Option<http::Request>>,
-    link: Option<Link>,
-}
-
-enum Link {
-    Http(Box<http::Connection>),
-    Tcp(tcp::Connection),
+    handle: JoinHandle<Result<Ended, Error>>,
+    /// Answered when its connections are open.
+    warm: oneshot::Receiver<()>,
+    /// Tells it when the first request is due.
+    go: mpsc::Sender<Nanos>,
+    /// Closed when it ends, however it does.
+    over: oneshot::Receiver<()>,
 }
 
 impl Worker {
-    /// All workers, connected as far as the target lets them: the load starts warm.
-    async fn all(spec: &LoadSpec) -> Result<Vec<Self>, Error> {
-        let request = match spec.protocol {
-            Protocol::Http => Some(http::Request::new(spec)?),
-            Protocol::Tcp => None,
+    fn start(plan: &Arc<Plan>, thread: usize) -> Result<Self, Error> {
+        let (is_warm, warm) = oneshot::channel();
+        let (go, going) = mpsc::channel();
+        let (is_over, over) = oneshot::channel();
+        let plan = Arc::clone(plan);
+        let work = move || {
+            let _is_over: oneshot::Sender<()> = is_over;
+            work(&plan, thread, is_warm, &going)
         };
-        let request = Arc::new(request);
-        let mut workers = Vec::with_capacity(spec.connections);
-        for _ in 0..spec.connections {
-            let pace = Pace::new().map_err(Error::Timer)?;
-            // Whoever cannot connect now will try again with its first request, and count it.
-            let first = if spec.keep_alive { connect(spec).await.ok() } else { None };
-            workers.push(Self { pace, request: Arc::clone(&request), link: first });
-        }
-        Ok(workers)
+        let handle = thread::Builder::new()
+            .name(format!("load-{thread}"))
+            .spawn(work)
+            .map_err(|error| Error::start("a thread", error))?;
+        Ok(Self { handle, warm, go, over })
     }
 
-    async fn work(mut self, plan: Arc<Plan>) -> Result<(), Error> {
-        while let Some(due) = plan.take() {
-            tokio::select! {
-                waited = self.pace.until(due) => waited.map_err(Error::Timer)?,
-                () = plan.control.stopped() => break,
-            }
-            let phase = plan.control.phase();
-            if plan.is_over() {
-                plan.count(phase, Err(Failure::NotSent), None);
-                continue;
-            }
-            let begun = if plan.spec.rate.is_some() { due } else { Instant::now() };
-            let (met, keep) =
-                match time::timeout(plan.spec.timeout, self.exchange(&plan.spec)).await {
-                    Ok(Ok(keep)) => (Ok(begun.elapsed()), keep),
-                    Ok(Err(failure)) => (Err(failure), false),
-                    Err(_) => (Err(Failure::Timeout), false),
-                };
-            plan.count(phase, met, self.link.as_ref());
-            if !keep {
-                self.link = None;
-            }
-        }
-        Ok(())
-    }
-
-    /// One request; says whether the connection can be used again.
-    async fn exchange(&mut self, spec: &LoadSpec) -> Result<bool, Failure> {
-        let link = match self.link.take() {
-            Some(link) => link,
-            None => connect(spec).await?,
-        };
-        match (self.link.insert(link), self.request.as_ref()) {
-            (Link::Http(connection), Some(request)) => connection.exchange(request).await,
-            (Link::Tcp(connection), _) => connection.exchange().await.map(|()| spec.keep_alive),
-            (Link::Http(_), None) => Err(Failure::NotSent),
-        }
+    fn join(self) -> Result<Ended, Error> {
+        self.handle.join().unwrap_or_else(|panic| Err(Error::Worker(words(panic.as_ref()))))
     }
 }
 
-async fn connect(spec: &LoadSpec) -> Result<Link, Failure> {
-    let stream = time::timeout(spec.timeout, TcpStream::connect(spec.target))
-        .await
-        .map_err(|_| Failure::Timeout)?
-        .map_err(|error| Failure::Connect(error.kind()))?;
-    stream.set_nodelay(true)?;
-    Ok(match spec.protocol {
-        Protocol::Http => Link::Http(Box::new(http::Connection::new(stream))),
-        Protocol::Tcp => Link::Tcp(tcp::Connection::new(stream, &spec.body)),
-    })
+/// A whole life of one thread.
+fn work(
+    plan: &Arc<Plan>,
+    thread: usize,
+    is_warm: oneshot::Sender<()>,
+    going: &mpsc::Receiver<Nanos>,
+) -> Result<Ended, Error> {
+    let cpus = &plan.spec.cpus;
+    if let Some(cpu) = thread.checked_rem(cpus.len()).and_then(|place| cpus.get(place)) {
+        ring::machine::pin(*cpu)
+            .map_err(|error| Error::start("pinning a thread to its CPU", error))?;
+    }
+    // Sleeping ends when it should, not up to 50 us later; without it the load is as right.
+    let _ = set_timerslack(1);
+    let limits = plan.limits(thread);
+    let failed = |error| Error::start("a driver", error);
+    match plan.driver {
+        Which::Epoll => make(Epoll::new(&limits).map_err(failed)?, plan, thread, is_warm, going),
+        _ => make(Uring::new(&limits).map_err(failed)?, plan, thread, is_warm, going),
+    }
+}
+
+fn make<D: Driver>(
+    driver: D,
+    plan: &Arc<Plan>,
+    thread: usize,
+    is_warm: oneshot::Sender<()>,
+    going: &mpsc::Receiver<Nanos>,
+) -> Result<Ended, Error> {
+    let mut engine = Engine::new(driver, plan, thread)?;
+    engine.warm()?;
+    let _ = is_warm.send(());
+    // Nobody tells when the run is over before it began; then there is nothing to do.
+    if let Ok(start) = going.recv() {
+        engine.start(start);
+        while engine.turn()? {}
+    }
+    Ok(engine.finish())
+}
+
+fn progress_of(plan: &Plan, start: Nanos) -> Progress {
+    let mut sum = hist::histogram();
+    let mut told = Progress {
+        total: plan.spec.total(),
+        elapsed: Duration::from_nanos(now().0.saturating_sub(start.0)),
+        holding: plan.boards.iter().all(|board| board.holding.load(Ordering::Acquire)),
+        ..Progress::default()
+    };
+    for board in &plan.boards {
+        told.done += board.done.load(Ordering::Relaxed);
+        told.failed += board.failed.load(Ordering::Relaxed);
+        told.idle += board.idle.load(Ordering::Relaxed);
+        // The same bounds everywhere.
+        let _ = sum.add(&*board.copy());
+    }
+    let at = |quantile| Duration::from_nanos(sum.value_at_quantile(quantile));
+    (told.p50, told.p99, told.p999) = (at(0.5), at(0.99), at(0.999));
+    told
+}
+
+fn report(started: SystemTime, start: Nanos, ended: Vec<Ended>) -> LoadReport {
+    let mut phases = vec![Counts::default()];
+    let (mut finished, mut connects, mut held) = (start, 0, None);
+    for worker in ended {
+        finished = finished.max(worker.finished);
+        connects += worker.connects;
+        held = worker.held.map(|open| open + held.unwrap_or(0)).or(held);
+        let more = worker.phases.len().saturating_sub(phases.len());
+        phases.extend((0..more).map(|_| Counts::default()));
+        for (sum, phase) in phases.iter_mut().zip(&worker.phases) {
+            sum.add(phase);
+        }
+    }
+    let elapsed = Duration::from_nanos(finished.0 - start.0);
+    LoadReport { started, elapsed, phases, connects, held }
+}
+
+/// Raises the process' own limit of open files as far as the connections need it.
+fn allow_files(needed: usize) -> Result<(), Error> {
+    let needed = needed as u64;
+    let failed = |error| Error::start("the limit of open files", error);
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
+    if soft >= needed {
+        return Ok(());
+    }
+    if hard < needed {
+        let reason = format!("need {needed} open files, {hard} are allowed (ulimit -Hn)");
+        return Err(Error::spec("connections", reason));
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_err(failed)
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("of a panic").to_owned()
 }

@@ -1,6 +1,8 @@
 //! What load to make.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use ring::Which;
 
 use super::Error;
 
@@ -10,8 +12,14 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// The highest rate of one run, in requests a second.
 pub const RATE_MAX: f64 = 1_000_000.0;
 
-/// The biggest request body or TCP payload, in bytes.
+/// The most threads of one run.
+pub const THREADS_MAX: usize = 64;
+
+/// The biggest request body or TCP payload that is kept in memory, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// The most bytes of one TCP round trip.
+const TRIP_BYTES_MAX: u64 = 1 << 40;
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +28,10 @@ pub enum Protocol {
     Http,
     /// Bytes that an echo server sends back: each round trip counts as a request.
     Tcp,
+    /// HTTP/2. Refused for now.
+    Http2,
+    /// gRPC. Refused for now.
+    Grpc,
 }
 
 /// What load to make. [`LoadSpec::http`] and [`LoadSpec::tcp`] give one to begin with.
@@ -29,6 +41,8 @@ pub struct LoadSpec {
     pub target: SocketAddr,
     /// What to speak.
     pub protocol: Protocol,
+    /// What protects it, if anything.
+    pub tls: Option<TlsSpec>,
     /// The method of each request.
     pub method: String,
     /// The value of `host`.
@@ -39,6 +53,9 @@ pub struct LoadSpec {
     pub headers: Vec<(String, String)>,
     /// The body of each request; for TCP the bytes of each round trip.
     pub body: Vec<u8>,
+    /// The bytes of each TCP round trip, `body` repeated as often as it takes; `None` for `body`
+    /// as it is. However many they are, they are never all in memory.
+    pub trip_bytes: Option<u64>,
     /// The body that each answer must have, if it matters.
     pub expected_body: Option<Vec<u8>>,
     /// Requests a second over all connections; `None` sends the next as soon as there is the
@@ -48,14 +65,52 @@ pub struct LoadSpec {
     pub connections: usize,
     /// Whether a connection serves more than one request, as far as the server lets it.
     pub keep_alive: bool,
+    /// Whether connections are closed by a reset. Then none of their ports has to wait for a
+    /// minute, so that any number of connections a second can be opened for any time.
+    pub reset: bool,
     /// How long requests become due.
     pub duration: Option<Duration>,
     /// How many requests to make.
     pub requests: Option<u64>,
+    /// How long the connections are held open, idle, after the last answer. With as many requests
+    /// as connections each of them makes one and is then held.
+    pub hold: Option<Duration>,
     /// How long to wait for a connection, and for each answer.
     pub timeout: Duration,
     /// Header fields of the answers whose values are to be counted, such as `x-version`.
     pub tally: Vec<String>,
+    /// How many threads make the load, each with its share of connections and requests.
+    pub threads: usize,
+    /// The CPUs that the threads are pinned to, one after the other; empty: none is pinned.
+    pub cpus: Vec<usize>,
+    /// How the kernel is asked: io_uring, epoll, or the first of them that works.
+    pub driver: Which,
+}
+
+/// TLS from the generator's side.
+#[derive(Clone, Default)]
+pub struct TlsSpec {
+    /// The roots, in PEM, that the server's certificate must lead to. `None`: it is not verified.
+    pub roots: Option<Vec<u8>>,
+    /// The generator's own certificate chain and its key, in PEM, for servers that ask.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// The name that the server is asked for and that its certificate must have: a DNS name, or a
+    /// SPIFFE id, for which no server name is sent.
+    pub server_name: Option<String>,
+    /// Whether later connections may resume the session of earlier ones.
+    pub resume: bool,
+}
+
+/// Shows no key.
+impl fmt::Debug for TlsSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsSpec")
+            .field("verified", &self.roots.is_some())
+            .field("identity", &self.identity.is_some())
+            .field("server_name", &self.server_name)
+            .field("resume", &self.resume)
+            .finish()
+    }
 }
 
 impl LoadSpec {
@@ -64,19 +119,26 @@ impl LoadSpec {
         Self {
             target,
             protocol: Protocol::Http,
+            tls: None,
             method: "GET".into(),
             host: host.into(),
             path: path.into(),
             headers: Vec::new(),
             body: Vec::new(),
+            trip_bytes: None,
             expected_body: None,
             rate: None,
             connections: 1,
             keep_alive: true,
+            reset: false,
             duration: None,
             requests: None,
+            hold: None,
             timeout: Duration::from_secs(10),
             tally: Vec::new(),
+            threads: 1,
+            cpus: Vec::new(),
+            driver: Which::Auto,
         }
     }
 
@@ -96,20 +158,40 @@ impl LoadSpec {
 
     pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |what: &str, reason: String| Err(Error::spec(what, reason));
+        if let Protocol::Http2 | Protocol::Grpc = self.protocol {
+            return refuse("protocol", "HTTP/2 comes with the proxy's own codec".into());
+        }
         if self.connections == 0 || self.connections > CONNECTIONS_MAX {
             return refuse("connections", format!("must be 1 to {CONNECTIONS_MAX}"));
+        }
+        if self.threads == 0 || self.threads > THREADS_MAX.min(self.connections) {
+            let reason = format!("must be 1 to {THREADS_MAX}, and no more than connections");
+            return refuse("threads", reason);
         }
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate <= RATE_MAX)) {
             return refuse("rate", format!("must be above 0 and at most {RATE_MAX}"));
         }
+        if self.timeout.is_zero() {
+            return refuse("timeout", "must be above 0".into());
+        }
+        self.check_bytes()
+    }
+
+    fn check_bytes(&self) -> Result<(), Error> {
+        let refuse = |what: &str, reason: String| Err(Error::spec(what, reason));
         if self.body.len() > BODY_BYTES_MAX {
             return refuse("body", format!("must be at most {BODY_BYTES_MAX} bytes"));
         }
         if self.protocol == Protocol::Tcp && self.body.is_empty() {
             return refuse("body", "must have a byte at least for TCP".into());
         }
-        if self.timeout.is_zero() {
-            return refuse("timeout", "must be above 0".into());
+        if let Some(bytes) = self.trip_bytes {
+            if self.protocol != Protocol::Tcp {
+                return refuse("trip_bytes", "are for TCP; a request has a body".into());
+            }
+            if bytes == 0 || bytes > TRIP_BYTES_MAX {
+                return refuse("trip_bytes", format!("must be 1 to {TRIP_BYTES_MAX}"));
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ mod userns;
 pub use self::{
     namespace::Namespace,
     network::{Network, Plan, Pod},
-    process::{Process, Spawn, become_child, child_arguments},
+    process::{CHILD, Process, Spawn, become_child, child_arguments},
     record::{Record, Recorded, start_time},
     userns::{Privilege, enter_user_namespace, finish_user_namespace, privilege},
 };

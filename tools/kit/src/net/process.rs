@@ -133,13 +133,16 @@ impl Drop for Process {
     }
 }
 
+/// The first word of a command line that makes a supervisor call [`become_child`].
+pub const CHILD: &str = "__child";
+
 /// The words that make a supervisor call [`become_child`]: `__child PARENT UID GID --`.
 pub fn child_arguments(identity: Option<(u32, u32)>) -> Vec<OsString> {
     let (uid, gid) = identity.map_or_else(
         || ("-".to_owned(), "-".to_owned()),
         |(uid, gid)| (uid.to_string(), gid.to_string()),
     );
-    vec!["__child".into(), std::process::id().to_string().into(), uid.into(), gid.into()]
+    vec![CHILD.into(), std::process::id().to_string().into(), uid.into(), gid.into()]
 }
 
 /// Called in the new process: binds its life to the parent's, takes the identity, and becomes the

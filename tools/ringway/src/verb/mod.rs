@@ -2,7 +2,9 @@
 
 pub(crate) mod capture;
 pub(crate) mod echo;
+pub(crate) mod hist;
 pub(crate) mod load;
+mod value;
 pub(crate) mod version;
 
 use crate::failure::{Context, Failure};

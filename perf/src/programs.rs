@@ -1,0 +1,96 @@
+//! The programs that are measured, and how they get here.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::Outcome;
+
+/// What is built before a run: the proxies, the control plane and the rungs of the ladder.
+const BUILDS: [&[&str]; 2] = [
+    &["build", "--release", "--quiet"],
+    &["build", "--release", "--quiet", "--package", "ringway-ladder", "--bins"],
+];
+
+/// Paths of all programs. Those of others may be missing: a run then says so and goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    pub(crate) ringway_proxy: PathBuf,
+    pub(crate) ringway: PathBuf,
+    /// The byte proxy on the bare ring, and the one that splices by hand.
+    pub(crate) bare: Option<PathBuf>,
+    pub(crate) splice: Option<PathBuf>,
+    pub(crate) envoy: Option<PathBuf>,
+    pub(crate) haproxy: Option<PathBuf>,
+    pub(crate) nginx: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Builds ours, unless told not to, and finds all.
+    pub(crate) fn find(no_build: bool) -> Outcome<Self> {
+        let me = env::current_exe().map_err(|error| error.to_string())?;
+        let beside = me.parent().map(Path::to_owned).unwrap_or_default();
+        let target = beside.parent().map(Path::to_owned).unwrap_or_default();
+        if !no_build {
+            BUILDS.iter().try_for_each(|words| cargo(words, &target))?;
+        }
+        let ours = |name: &str| {
+            let path = beside.join(name);
+            match path.is_file() {
+                true => Ok(path),
+                false => Err(format!("{} is not there; run without --no-build", path.display())),
+            }
+        };
+        let envoy = env::var_os("RINGWAY_ENVOY").map(PathBuf::from);
+        let installed = target.join("venv/bin/envoy");
+        Ok(Self {
+            ringway_proxy: ours("ringway-proxy")?,
+            ringway: ours("ringway")?,
+            bare: ours("ladder-bare").ok(),
+            splice: ours("ladder-splice").ok(),
+            envoy: unwrapped(envoy.unwrap_or(installed)),
+            haproxy: on_path("haproxy"),
+            nginx: on_path("nginx"),
+        })
+    }
+}
+
+/// The program itself: what pip puts in `bin` may be a script in front of it, which another user
+/// cannot run and whose memory is not Envoy's.
+fn unwrapped(envoy: PathBuf) -> Option<PathBuf> {
+    let is_program = |path: &Path| fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"));
+    if is_program(&envoy) {
+        return Some(envoy);
+    }
+    let library = envoy.parent()?.parent()?.join("lib");
+    let pythons = fs::read_dir(library).ok()?.flatten();
+    let mut inside = pythons.map(|entry| entry.path().join("site-packages/envoy/_bin/envoy"));
+    inside.find(|path| is_program(path))
+}
+
+/// The first line that a program prints of its version.
+pub(crate) fn version(program: &Path, flag: &str) -> String {
+    let output = Command::new(program).arg(flag).stdin(Stdio::null()).output();
+    let Ok(output) = output else { return "not to be had".into() };
+    // nginx says it on standard error.
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+}
+
+fn cargo(words: &[&str], target: &Path) -> Outcome<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(words).arg("--target-dir").arg(target);
+    let status = command.status().map_err(|error| format!("cannot run cargo: {error}"))?;
+    status.success().then_some(()).ok_or_else(|| format!("cargo {} failed", words.join(" ")))
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let folders = env::split_paths(&path).chain(usual);
+    folders.map(|folder| folder.join(name)).find(|path| path.is_file())
+}
