@@ -88,8 +88,8 @@ fn is_kept(step: &Step, count: &Result<u64, String>) -> bool {
             println!("{count:>12} {budget:>12}  {name}: TOO MANY");
             eprintln!(
                 "{name}: {count} instructions, the budget is {budget}. If they are worth it, raise \
-                 it to {} in benches/src/steps.rs and say why in the commit; benches/README.md says \
-                 how to see where they go.",
+                 it to {} in benches/src/steps.rs and say why in the commit; benches/README.md \
+                 tells how to see where they go.",
                 fair(*count)
             );
             false

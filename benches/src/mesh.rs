@@ -160,7 +160,8 @@ pub fn chains(ports: u16) -> String {
     let chain = |port: u16, transport: &str| {
         let matches = format!("destination_port: {port}, transport_protocol: {transport}");
         format!(
-            "{{ name: {port}-{transport}, filter_chain_match: {{ {matches} }}, filters: [{proxy}] }}"
+            "{{ name: {port}-{transport}, filter_chain_match: {{ {matches} }}, \
+             filters: [{proxy}] }}"
         )
     };
     let chains = (1..=ports).flat_map(|at| ["tls", "raw_buffer"].map(|t| chain(9000 + at, t)));

@@ -9,9 +9,10 @@ use std::{
 use crate::Outcome;
 
 /// What is built before a run: the proxies, the control plane and the rungs of the ladder.
-const BUILDS: [&[&str]; 2] = [
+const BUILDS: [&[&str]; 3] = [
     &["build", "--release", "--quiet"],
     &["build", "--release", "--quiet", "--package", "ringway-ladder", "--bins"],
+    &["build", "--release", "--quiet", "--package", "ringway-ring", "--example", "bare"],
 ];
 
 /// Paths of all programs. Those of others may be missing: a run then says so and goes on.
@@ -48,7 +49,7 @@ impl Programs {
         Ok(Self {
             ringway_proxy: ours("ringway-proxy")?,
             ringway: ours("ringway")?,
-            bare: ours("ladder-bare").ok(),
+            bare: ours("examples/bare").ok(),
             splice: ours("ladder-splice").ok(),
             envoy: unwrapped(envoy.unwrap_or(installed)),
             haproxy: on_path("haproxy"),

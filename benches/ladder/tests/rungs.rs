@@ -81,7 +81,7 @@ fn bare() -> PathBuf {
 }
 
 fn pattern() -> Vec<u8> {
-    (0..BYTES).map(|at| (at * 31 >> 3) as u8).collect()
+    (0..BYTES).map(|at| (at * 31 / 8) as u8).collect()
 }
 
 /// Starts a rung on a port that was free a moment ago; tries others if it is not any more.

@@ -123,7 +123,7 @@ fn addresses() -> Option<(SocketAddr, SocketAddr)> {
     named.then(|| Some((at.parse().ok()?, to.parse().ok()?)))?
 }
 
-/// The ring with all that makes it fast, and its buffers lent out. Both live as long as the program.
+/// The ring with all that makes it fast, and its buffers lent out. Both live with the program.
 fn start(upstream: SocketAddr) -> io::Result<(Proxy, cqueue::CompletionQueue<'static>)> {
     let mut builder = IoUring::builder();
     builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
