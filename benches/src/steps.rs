@@ -53,7 +53,7 @@ pub const STEPS: &[Step] = &[
     step("find the route among 1", 1_050, 2_000, || routes(1, 1)),
     step("find the route among 100", 13_000, 1_000, || routes(1, 100)),
     step("find the route among 10,000", 1_250_000, 50, || routes(1, 10_000)),
-    step("find the route among 2,000 hosts", 1_050, 2_000, || routes(2_000, 1)),
+    step("find the route among 2,000 hosts", 1_100, 20_000, || routes(2_000, 1)),
     step("judge by 1 policy", 690, 2_000, || judge(1)),
     step("judge by 100 policies", 50_000, 500, || judge(100)),
     step("pick one of 50 endpoints in turn", 170, 5_000, || pick("ROUND_ROBIN")),

@@ -353,6 +353,24 @@ impl Buf {
         part
     }
 
+    /// Adds a copy of these bytes behind those in view, if this is the only view of a buffer, begins
+    /// with it, and there is room. Says whether it did.
+    #[must_use = "bytes that were not added must go elsewhere"]
+    pub fn append(&mut self, bytes: &[u8]) -> bool {
+        let is_whole = |head: &NonNull<Head>| {
+            Group::references(*head) == 1 && self.data == Group::data(*head)
+        };
+        let Some(head) = self.head.filter(is_whole) else { return false };
+        if Group::capacity(head) - self.len < bytes.len() {
+            return false;
+        }
+        let filled = std::mem::ManuallyDrop::new(std::mem::take(self)).len;
+        let mut whole = BufMut { head, filled, capacity: Group::capacity(head) };
+        whole.extend(bytes);
+        *self = whole.freeze();
+        true
+    }
+
     /// The bytes for changing in place, if this is the only view of its buffer. Static memory is
     /// never changed, so of that only an empty view is given out.
     pub fn get_mut(&mut self) -> Option<&mut [u8]> {

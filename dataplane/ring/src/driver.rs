@@ -183,6 +183,12 @@ pub trait Driver: Sized {
     /// the void for at most [`LINGER_MS_MAX`] so that the peer reads our last words, not a reset.
     fn close(&mut self, socket: Socket);
 
+    /// As [`Driver::close`], for a peer that has said that it will send nothing more: nothing
+    /// lingers, and what it sends all the same is answered with a reset.
+    fn leave(&mut self, socket: Socket) {
+        self.close(socket);
+    }
+
     /// Closes at once with a reset; what is queued is lost.
     fn reset(&mut self, socket: Socket);
 

@@ -398,6 +398,9 @@ macro_rules! driver_by_engine {
             fn close(&mut self, socket: Socket) {
                 self.engine.close(socket);
             }
+            fn leave(&mut self, socket: Socket) {
+                self.engine.leave(socket);
+            }
             fn reset(&mut self, socket: Socket) {
                 self.engine.reset(socket);
             }

@@ -14,6 +14,7 @@ pub mod driver;
 mod engine;
 pub mod epoll;
 pub mod machine;
+pub mod pieces;
 mod pipe;
 pub mod slab;
 mod sockets;
@@ -30,6 +31,7 @@ pub use driver::{
     Size, Socket, Tag, What,
 };
 pub use epoll::Epoll;
+pub use pieces::Pieces;
 pub use slab::{Key, Slab};
 pub use start::{Features, Limits, Which, probe};
 pub use uring::Uring;

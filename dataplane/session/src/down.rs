@@ -323,6 +323,13 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// The same for a client that has said that this was its last request (RFC 9112, 9.6).
+    pub(crate) fn leave_down(&mut self, key: Key) {
+        if let Some(mut down) = self.forget_down(key) {
+            down.io.leave(&mut self.io.driver, &mut self.io.scratch);
+        }
+    }
+
     /// Closes at once; the client sees a reset.
     pub(crate) fn abort_down(&mut self, key: Key) {
         if let Some(down) = self.forget_down(key) {

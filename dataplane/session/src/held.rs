@@ -4,9 +4,7 @@
 //! connection that must wait would hold all of a worker's buffers; from a few pieces on short ones
 //! are therefore copied together, and longer ones out of buffers that are much too large for them.
 
-use std::collections::VecDeque;
-
-use ring::{Buf, BufMut, Pool};
+use ring::{Buf, BufMut, Pieces, Pool};
 
 use crate::limits::{HELD_PIECES, PIECE_SHORT};
 use crate::share;
@@ -15,7 +13,7 @@ use crate::transport::Fault;
 /// The bytes of one connection, or of one request's body.
 #[derive(Default)]
 pub(crate) struct Held {
-    pieces: VecDeque<Buf>,
+    pieces: Pieces,
     /// What was copied together and comes behind the pieces.
     tail: Option<BufMut>,
 }

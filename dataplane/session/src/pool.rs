@@ -98,10 +98,13 @@ impl<D: Driver> Worker<D> {
         self.granted.extend(self.clusters.closed(lease, key));
     }
 
-    /// The cluster state has let go of these: they are closed.
+    /// The cluster state has let go of these: they are closed. Each has been idle since its last
+    /// answer came whole, so there are no last words to protect.
     pub(crate) fn close_evicted(&mut self) {
         while let Some(key) = self.evicted.pop() {
-            self.close_up(key);
+            if let Some(mut up) = self.forget_up(key) {
+                up.io.leave(&mut self.io.driver, &mut self.io.scratch);
+            }
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct HttpSide {
     pub(crate) stream: Option<Key>,
     /// The connection ends after the answer under way.
     pub(crate) is_closing: bool,
+    /// The client has said that it will send nothing behind this request.
+    pub(crate) is_last: bool,
     /// How the answer's body is framed, once its head has been sent.
     pub(crate) answered: Option<Framing>,
     /// The client speaks HTTP/1.0.
@@ -70,6 +72,7 @@ impl HttpSide {
             searched: 0,
             stream: None,
             is_closing: false,
+            is_last: false,
             answered: None,
             is_http_10: false,
             phase_since: Nanos(0),
@@ -250,7 +253,8 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let Some(http) = down.http_mut() else { return };
         http.is_http_10 = head.version == Version::Http10;
-        http.is_closing |= !head.keep_alive || self.draining;
+        http.is_last = !head.keep_alive;
+        http.is_closing |= http.is_last || self.draining;
         http.answered = None;
         let framing = head.framing;
         http.phase = match framing {

@@ -296,11 +296,14 @@ impl<D: Driver> Worker<D> {
         let stream = http.stream.take();
         http.answered = None;
         // A request that is answered before it has come whole cannot be told from the next one.
-        let ends = self.draining
-            || http.is_closing
-            || !matches!(http.phase, Phase::Waiting | Phase::Tunnel);
+        let is_whole = matches!(http.phase, Phase::Waiting | Phase::Tunnel);
+        let ends = self.draining || http.is_closing || !is_whole;
+        let was_last = http.is_last && matches!(http.phase, Phase::Waiting);
         if let Some(stream) = stream {
             self.abandon(stream);
+        }
+        if ends && was_last {
+            return self.leave_down(key);
         }
         if ends {
             return self.close_down(key);

@@ -175,6 +175,20 @@ impl Transport {
     /// Closes once all has left. Without memory for what is not sealed yet it is a reset: the peer
     /// must see that something is missing.
     pub(crate) fn close<D: Driver>(&mut self, driver: &mut D, scratch: &mut Scratch) {
+        self.part(driver, scratch, D::close);
+    }
+
+    /// The same for a peer that has said that it will send nothing more.
+    pub(crate) fn leave<D: Driver>(&mut self, driver: &mut D, scratch: &mut Scratch) {
+        self.part(driver, scratch, D::leave);
+    }
+
+    fn part<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        scratch: &mut Scratch,
+        close: impl FnOnce(&mut D, Socket),
+    ) {
         if let Some(secure) = &mut self.secure
             && secure.seal(driver, self.socket, &mut self.queue, Extent::All).is_err()
         {
@@ -182,7 +196,7 @@ impl Transport {
         }
         self.say_goodbye(driver, scratch);
         self.queue.flush(driver, self.socket);
-        driver.close(self.socket);
+        close(driver, self.socket);
     }
 
     fn say_goodbye<D: Driver>(&mut self, driver: &mut D, scratch: &mut Scratch) {

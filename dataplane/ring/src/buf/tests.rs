@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::fmt::Write as _;
 
-use super::{Buf, BufMut, Pool};
+use super::{Buf, BufMut, Pool, SCRATCH_BYTES};
 use crate::driver::Size;
 use crate::start::Limits;
 
@@ -275,4 +275,23 @@ fn a_view_tells_what_it_holds_and_the_pool_how_full_it_is() {
     assert_eq!(pool.received(Size::Small).free_bytes(), 8 * 4096);
     let scratch = pool.take(5_000).unwrap();
     assert_eq!(pool.scratch().free_bytes(), MIB - scratch.capacity());
+}
+
+#[test]
+fn bytes_are_added_only_to_a_buffer_of_ones_own() {
+    let pool = pool(1 << 20);
+    let mut whole = pool.take(100).unwrap();
+    whole.extend(b"head");
+    let mut whole = whole.freeze();
+    assert!(whole.append(b" and body"));
+    assert_eq!(&*whole, b"head and body");
+    let other = whole.clone();
+    assert!(!whole.append(b"!"), "another view would see its buffer change");
+    drop(other);
+    assert!(!whole.append(&[0; SCRATCH_BYTES[0]]), "there is no room");
+    whole.advance(1);
+    assert!(!whole.append(b"!"), "where it ends in its buffer is not known");
+    assert_eq!(&*whole, b"ead and body");
+    assert!(!Buf::from_static(b"static").append(b"!"));
+    assert!(!Buf::empty().append(b"!"));
 }

@@ -24,7 +24,7 @@ impl<K: Kernel> Engine<K> {
     pub(crate) fn close(&mut self, socket: Socket) {
         let Some(slot) = self.core.sockets.heard_mut(socket) else { return };
         // Nothing to protect: the peer has been told nothing, or has itself nothing more to tell.
-        let quiet = slot.unsent == 0 && (slot.eof || !slot.spoke);
+        let quiet = slot.unsent == 0 && (slot.eof || slot.hasty || !slot.spoke);
         if slot.life != Life::Stream || slot.broken || quiet {
             return self.die(socket);
         }
@@ -34,7 +34,8 @@ impl<K: Kernel> Engine<K> {
         self.core.lingering += 1;
         slot.life = Life::Flushing;
         (slot.armed, slot.next) = (None, None);
-        if slot.fin == Fin::No {
+        // Closing the descriptor sends a FIN as well: where that follows at once, it is enough.
+        if slot.fin == Fin::No && !slot.hasty {
             slot.fin = Fin::Wanted;
         }
         self.end_relays(socket);
@@ -42,6 +43,14 @@ impl<K: Kernel> Engine<K> {
         self.core.set_alarm(socket, patience_ends, Alarm::Close(socket));
         self.kernel.cancel(&mut self.core, socket, Cancel::Receive);
         self.core.mark_dirty(socket);
+    }
+
+    /// See [`crate::Driver::leave`].
+    pub(crate) fn leave(&mut self, socket: Socket) {
+        if let Some(slot) = self.core.sockets.heard_mut(socket) {
+            slot.hasty = true;
+        }
+        self.close(socket);
     }
 
     /// See [`crate::Driver::reset`].
@@ -57,7 +66,7 @@ impl<K: Kernel> Engine<K> {
     pub(super) fn flushed(&mut self, socket: Socket) {
         let patience_ends = self.in_ms(LINGER_MS_MAX);
         let Some(slot) = self.core.sockets.get_mut(socket) else { return };
-        if slot.eof || !slot.spoke {
+        if slot.eof || slot.hasty || !slot.spoke {
             return self.die(socket);
         }
         slot.life = Life::Lingering;

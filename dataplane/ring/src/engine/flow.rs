@@ -150,8 +150,7 @@ impl<K: Kernel> Engine<K> {
         if slot.queue.len() >= QUEUE_BUFS_MAX {
             return self.send_failed(socket, libc::ENOBUFS);
         }
-        slot.unsent += bytes.len();
-        slot.queue.push_back(bytes);
+        slot.push(bytes);
         if slot.unsent >= SEND_NOW_BYTES {
             self.send_queued(socket, true);
         } else {

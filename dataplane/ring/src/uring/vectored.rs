@@ -1,12 +1,11 @@
 //! Sends of one or of many pieces.
 
-use std::collections::VecDeque;
 use std::ptr;
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 
-use crate::buf::Buf;
+use crate::pieces::Pieces;
 use crate::sockets::Slot;
 
 /// Pieces that are sent by one operation; more wait for the next.
@@ -43,9 +42,9 @@ impl std::fmt::Debug for Message {
 }
 
 /// The message, pointing to the first pieces of a queue.
-pub(super) fn filled(mut message: Box<Message>, queue: &VecDeque<Buf>) -> Box<Message> {
+pub(super) fn filled(mut message: Box<Message>, queue: &Pieces) -> Box<Message> {
     let mut count = 0;
-    for (piece, bytes) in message.pieces.iter_mut().zip(queue) {
+    for (piece, bytes) in message.pieces.iter_mut().zip(queue.iter()) {
         piece.iov_base = bytes.as_ptr().cast_mut().cast();
         piece.iov_len = bytes.len();
         count += 1;

@@ -12,6 +12,7 @@ on_both!(
     unsent_bytes_reach_the_peer,
     the_peer_reads_our_last_words,
     lingering_ends_in_time,
+    leaving_takes_all_bytes_along_and_does_not_linger,
     a_reset_is_at_once,
     nothing_is_heard_after_closing,
     stale_handles_are_ignored,
@@ -74,6 +75,28 @@ fn lingering_ends_in_time<D: Made>() {
     let most = Duration::from_millis(LINGER_MS_MAX + 500);
     assert!((Duration::from_millis(LINGER_MS_MAX - 10)..most).contains(&took), "{took:?}");
     drop(client);
+}
+
+fn leaving_takes_all_bytes_along_and_does_not_linger<D: Made>() {
+    let mut world = World::<D>::new();
+    let (socket, client) = world.pair();
+    world.driver.recv(socket, 1000, Size::Small);
+    world.turn(0);
+    let expected = pattern(4 << 20, 22);
+    for piece in expected.chunks(60_000) {
+        let mut buffer = world.driver.pool().take(piece.len()).unwrap();
+        buffer.extend(piece);
+        world.driver.send(socket, buffer.freeze());
+    }
+    world.driver.leave(socket);
+    let kept = client.try_clone().unwrap();
+    let reader = read_all(client);
+    let begun = Instant::now();
+    // The peer keeps its side open, and still nobody waits for it.
+    world.until_open(1);
+    assert!(begun.elapsed() < Duration::from_millis(LINGER_MS_MAX / 2), "it lingered");
+    assert!(reader.join().unwrap() == expected);
+    drop(kept);
 }
 
 fn a_reset_is_at_once<D: Made>() {

@@ -126,6 +126,9 @@ fn too_many_queued_pieces_fail<D: Made>() {
     assert_eq!(world.driver.unsent(socket), 0);
 }
 
+/// Too long to be copied behind another piece.
+static LONG: [u8; 4096] = [b'x'; 4096];
+
 /// A socket fails while the kernel still has a send of it: the bytes must not be used for anything
 /// else before the kernel is done with them, or the peer would get somebody else's.
 fn what_the_kernel_still_reads_is_kept<D: Made>() {
@@ -140,7 +143,7 @@ fn what_the_kernel_still_reads_is_kept<D: Made>() {
     world.turn_for(5);
     assert!(world.driver.unsent(socket) > 0, "the peer does not read");
     for _ in 0..10_000 {
-        world.driver.send(socket, ringway_ring::Buf::from_static(b"x"));
+        world.driver.send(socket, ringway_ring::Buf::from_static(&LONG));
     }
     assert_eq!(world.driver.unsent(socket), 0, "the socket has failed");
     let mut scribbled = Vec::new();
