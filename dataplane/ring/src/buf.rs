@@ -357,9 +357,8 @@ impl Buf {
     /// with it, and there is room. Says whether it did.
     #[must_use = "bytes that were not added must go elsewhere"]
     pub fn append(&mut self, bytes: &[u8]) -> bool {
-        let is_whole = |head: &NonNull<Head>| {
-            Group::references(*head) == 1 && self.data == Group::data(*head)
-        };
+        let is_whole =
+            |head: &NonNull<Head>| Group::references(*head) == 1 && self.data == Group::data(*head);
         let Some(head) = self.head.filter(is_whole) else { return false };
         if Group::capacity(head) - self.len < bytes.len() {
             return false;

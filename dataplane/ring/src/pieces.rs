@@ -14,7 +14,6 @@ pub struct Pieces {
 }
 
 /// Made when it is needed, and kept.
-#[expect(clippy::box_collection, reason = "most connections have none, and each word counts")]
 type Rest = Option<Box<VecDeque<Buf>>>;
 
 /// The memory of a queue that is no more, for another.
@@ -145,7 +144,10 @@ mod tests {
                     }
                 }
                 plan /= 3;
-                assert_eq!(named(&pieces), twin.iter().copied().flatten().copied().collect::<Vec<_>>());
+                assert_eq!(
+                    named(&pieces),
+                    twin.iter().copied().flatten().copied().collect::<Vec<_>>()
+                );
                 assert_eq!((pieces.len(), pieces.is_empty()), (twin.len(), twin.is_empty()));
                 assert_eq!(pieces.front().map(|p| p.to_vec()), twin.front().map(|p| p.to_vec()));
                 assert_eq!(pieces.back_mut().map(|p| p.to_vec()), twin.back().map(|p| p.to_vec()));

@@ -56,7 +56,7 @@ pub(crate) enum Fin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Armed {
     /// Bytes that may still come.
-    pub(crate) left: usize,
+    pub(crate) left: u32,
     /// The buffers to receive into.
     pub(crate) size: Size,
 }
@@ -174,7 +174,7 @@ struct Place {
 }
 
 /// What an idle connection costs in user space; its buffers cost nothing until bytes come.
-const _: () = assert!(size_of::<Place>() <= 256);
+const _: () = assert!(size_of::<Place>() <= 144);
 
 /// All sockets of a driver. Handles that are stale find nothing.
 #[derive(Debug)]

@@ -125,7 +125,7 @@ impl Kernel for Ring {
         let Some(armed) = core.sockets.get(socket).and_then(|slot| slot.armed) else {
             return Step::Pending;
         };
-        let budget = self.budgets.then_some(armed.left);
+        let budget = self.budgets.then_some(armed.left as usize);
         self.start(core, socket, Operation::receive(armed.size), |_, fd| {
             setup::receive(fd, lent::group_id(armed.size), budget)
         });

@@ -49,7 +49,7 @@ impl<D: Driver> Worker<D> {
             source: down.facts.source,
             local: down.facts.destination.ip(),
             peer: down.io.peer(),
-            local_uri: &down.local_uri,
+            local_uri: down.local_uri.as_deref().unwrap_or_default(),
             request_id: &request_id,
         };
         let remote = headers::request(head, &context);

@@ -35,7 +35,7 @@ pub(crate) struct Down {
     /// When the timer rings, while it is set for patience.
     pub(crate) rings_at: Nanos,
     /// Our own SPIFFE id on this connection, where a header is to tell it.
-    pub(crate) local_uri: String,
+    pub(crate) local_uri: Option<Box<str>>,
 }
 
 /// What a client's connection is doing.
@@ -45,7 +45,7 @@ pub(crate) enum DownState {
     /// TLS is being agreed on.
     Handshaking,
     /// Bytes pass as they are.
-    Tcp(TcpSide),
+    Tcp(Box<TcpSide>),
     /// Requests are read.
     Http(Box<HttpSide>),
 }
@@ -56,6 +56,14 @@ pub(crate) struct Facts {
     pub(crate) destination: SocketAddr,
     pub(crate) source: SocketAddr,
     pub(crate) transport: ChainTransport,
+    /// What the inspectors have heard.
+    pub(crate) hello: Option<Box<Hello>>,
+}
+
+/// What a client has said before it was answered.
+#[derive(Default)]
+pub(crate) struct Hello {
+    /// The server name that it asks for.
     pub(crate) sni: String,
     /// Application protocols that the client offers, or that the inspector found.
     /// As a list on the wire: each name behind a byte of length.
@@ -64,17 +72,18 @@ pub(crate) struct Facts {
 
 impl Facts {
     pub(crate) fn new(destination: SocketAddr, source: SocketAddr) -> Self {
-        let (sni, alpn) = (String::new(), Vec::new());
-        Self { destination, source, transport: ChainTransport::Raw, sni, alpn }
+        Self { destination, source, transport: ChainTransport::Raw, hello: None }
     }
 
     pub(crate) fn connection(&self) -> ConnectionFacts<'_> {
+        let (sni, alpn) =
+            self.hello.as_ref().map_or(("", &[][..]), |hello| (&*hello.sni, &*hello.alpn));
         ConnectionFacts {
             destination: self.destination,
             source: self.source,
             transport: self.transport,
-            sni: &self.sni,
-            alpn: Protocols::Wire(&self.alpn),
+            sni,
+            alpn: Protocols::Wire(alpn),
         }
     }
 }
@@ -91,7 +100,7 @@ impl Down {
             state,
             timer: None,
             rings_at: Nanos(0),
-            local_uri: String::new(),
+            local_uri: None,
         }
     }
 
@@ -278,7 +287,7 @@ impl<D: Driver> Worker<D> {
                 if tells_certificates(manager)
                     && let Some(context) = &chain.tls
                 {
-                    down.local_uri = context.local_uri();
+                    down.local_uri = Some(context.local_uri().into());
                 }
                 down.state = DownState::Http(Box::new(HttpSide::new(
                     Arc::clone(manager),

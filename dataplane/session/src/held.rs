@@ -15,7 +15,7 @@ use crate::transport::Fault;
 pub(crate) struct Held {
     pieces: Pieces,
     /// What was copied together and comes behind the pieces.
-    tail: Option<BufMut>,
+    tail: Option<Box<BufMut>>,
 }
 
 impl Held {
@@ -29,13 +29,13 @@ impl Held {
             tail.extend(&bytes);
             return Ok(());
         }
-        self.pieces.extend(self.tail.take().map(BufMut::freeze));
+        self.pieces.extend(self.tail.take().map(|tail| tail.freeze()));
         if self.pieces.len() < HELD_PIECES {
             self.pieces.push_back(bytes);
         } else if bytes.len() <= PIECE_SHORT {
             let mut tail = pool.take(2 * PIECE_SHORT).ok_or(Fault::Memory)?;
             tail.extend(&bytes);
-            self.tail = Some(tail);
+            self.tail = Some(Box::new(tail));
         } else {
             self.pieces.push_back(share::fitted(pool, bytes));
         }
@@ -45,14 +45,14 @@ impl Held {
     /// The first piece.
     pub(crate) fn front_mut(&mut self) -> Option<&mut Buf> {
         if self.pieces.is_empty() {
-            self.pieces.extend(self.tail.take().map(BufMut::freeze));
+            self.pieces.extend(self.tail.take().map(|tail| tail.freeze()));
         }
         self.pieces.front_mut()
     }
 
     /// Takes the first piece out.
     pub(crate) fn pop(&mut self) -> Option<Buf> {
-        self.pieces.pop_front().or_else(|| self.tail.take().map(BufMut::freeze))
+        self.pieces.pop_front().or_else(|| self.tail.take().map(|tail| tail.freeze()))
     }
 
     /// Puts back what is left of a piece that was taken out.

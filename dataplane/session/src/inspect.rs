@@ -60,9 +60,10 @@ fn look(down: &mut Down, bytes: &[u8], scratch: &mut Vec<u8>) -> Look {
             Detected::More => return Look::Tls,
             Detected::Yes(hello) => {
                 down.facts.transport = Transport::Tls;
-                down.facts.sni = hello.sni.unwrap_or_default().to_ascii_lowercase();
-                down.facts.alpn.clear();
-                hello.alpn.iter().for_each(|name| push_name(&mut down.facts.alpn, name));
+                let heard = down.facts.hello.get_or_insert_default();
+                heard.sni = hello.sni.unwrap_or_default().to_ascii_lowercase();
+                heard.alpn.clear();
+                hello.alpn.iter().for_each(|name| push_name(&mut heard.alpn, name));
                 return Look::Done;
             }
             Detected::No => {}
@@ -71,7 +72,10 @@ fn look(down: &mut Down, bytes: &[u8], scratch: &mut Vec<u8>) -> Look {
     if runs(&down.listener.http_inspector) {
         match detect::http(bytes) {
             Detected::More => return Look::Http,
-            Detected::Yes(http) => push_name(&mut down.facts.alpn, name_of(http)),
+            Detected::Yes(http) => {
+                let heard = down.facts.hello.get_or_insert_default();
+                push_name(&mut heard.alpn, name_of(http));
+            }
             Detected::No => {}
         }
     }

@@ -16,10 +16,10 @@ use crate::transport::Fault;
 #[derive(Default)]
 pub(crate) struct Queue {
     /// How many the ring was given since it last had nothing to send.
-    pieces: usize,
+    pieces: u32,
     /// Short ones that came after too many. The ring has something to send while this is here, so
     /// that [`Queue::flush`] is called when that has left.
-    tail: Option<BufMut>,
+    tail: Option<Box<BufMut>>,
     /// The last byte has been queued.
     is_finished: bool,
 }
@@ -44,14 +44,15 @@ impl Queue {
             self.pieces = 0;
         }
         let pool = driver.pool();
-        if bytes.len() <= PIECE_SHORT && self.pieces >= share::queue_pieces(pool) {
+        if bytes.len() <= PIECE_SHORT && self.pieces as usize >= share::queue_pieces(pool) {
             let mut tail = pool.take(2 * PIECE_SHORT).ok_or(Fault::Memory)?;
             tail.extend(&bytes);
-            self.tail = Some(tail);
+            self.tail = Some(Box::new(tail));
             return Ok(());
         }
-        let bytes = if self.pieces >= HELD_PIECES { share::fitted(pool, bytes) } else { bytes };
-        self.pieces += 1;
+        let bytes =
+            if self.pieces as usize >= HELD_PIECES { share::fitted(pool, bytes) } else { bytes };
+        self.pieces = self.pieces.saturating_add(1);
         driver.send(socket, bytes);
         Ok(())
     }
@@ -64,7 +65,7 @@ impl Queue {
     /// Gives the ring what is kept back.
     pub(crate) fn flush<D: Driver>(&mut self, driver: &mut D, socket: Socket) {
         if let Some(tail) = self.tail.take() {
-            self.pieces += 1;
+            self.pieces = self.pieces.saturating_add(1);
             driver.send(socket, tail.freeze());
         }
     }

@@ -28,9 +28,8 @@ pub(crate) struct HttpSide {
     /// The route table and the generation that it is of.
     pub(crate) table: Option<(u64, Table)>,
     pub(crate) phase: Phase,
-    /// A head that came in pieces, and how far its end was looked for.
-    partial: Vec<u8>,
-    searched: usize,
+    /// A head that comes in pieces; made for the first one, and kept.
+    partial: Option<Box<Partial>>,
     pub(crate) stream: Option<Key>,
     /// The connection ends after the answer under way.
     pub(crate) is_closing: bool,
@@ -42,6 +41,52 @@ pub(crate) struct HttpSide {
     pub(crate) is_http_10: bool,
     /// When the present phase began.
     pub(crate) phase_since: Nanos,
+}
+
+/// A head that comes in pieces.
+#[derive(Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    /// How far its end was looked for.
+    searched: usize,
+}
+
+impl Partial {
+    /// Reads on behind what has come before.
+    fn parse(
+        &mut self,
+        bytes: &mut Buf,
+        limits: &Limits,
+        head: &mut Head,
+    ) -> Result<Parsed, Refusal> {
+        let before = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        let is_early = before < EARLY_BYTES;
+        let parsed = match h1::find_end(&self.bytes, self.searched) {
+            None if !is_early && self.bytes.len() <= limits.head_bytes_max => Parsed::Partial,
+            _ => h1::parse_request(&self.bytes, limits, head)?,
+        };
+        match parsed {
+            Parsed::Complete { consumed } => {
+                bytes.advance(consumed.saturating_sub(before));
+                self.bytes.clear();
+                self.bytes.shrink_to(PARTIAL_KEPT);
+                self.searched = 0;
+            }
+            Parsed::Partial => {
+                self.searched = self.bytes.len();
+                *bytes = Buf::empty();
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Takes the first piece of a head.
+    fn keep(&mut self, bytes: &mut Buf) {
+        self.bytes.extend_from_slice(bytes);
+        self.searched = self.bytes.len();
+        *bytes = Buf::empty();
+    }
 }
 
 /// So far a head that comes in pieces is read anew with each of them: what cannot become a request
@@ -68,8 +113,7 @@ impl HttpSide {
             generation,
             table: None,
             phase: Phase::Head,
-            partial: Vec::new(),
-            searched: 0,
+            partial: None,
             stream: None,
             is_closing: false,
             is_last: false,
@@ -89,11 +133,11 @@ impl HttpSide {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Head) && self.stream.is_none() && self.partial.is_empty()
+        matches!(self.phase, Phase::Head) && self.stream.is_none() && !self.has_partial_head()
     }
 
     pub(crate) fn has_partial_head(&self) -> bool {
-        !self.partial.is_empty()
+        self.partial.as_ref().is_some_and(|partial| !partial.bytes.is_empty())
     }
 
     pub(crate) fn has_answered(&self) -> bool {
@@ -103,31 +147,15 @@ impl HttpSide {
     /// Reads a head whose next bytes are these, and takes of them what belongs to it.
     fn parse(&mut self, bytes: &mut Buf, head: &mut Head) -> Result<Parsed, Refusal> {
         let limits = self.limits();
-        let before = self.partial.len();
-        let parsed = if before == 0 {
-            h1::parse_request(bytes, &limits, head)?
-        } else {
-            self.partial.extend_from_slice(bytes);
-            let is_early = before < EARLY_BYTES;
-            match h1::find_end(&self.partial, self.searched) {
-                None if !is_early && self.partial.len() <= limits.head_bytes_max => Parsed::Partial,
-                _ => h1::parse_request(&self.partial, &limits, head)?,
-            }
-        };
+        if self.has_partial_head()
+            && let Some(partial) = &mut self.partial
+        {
+            return partial.parse(bytes, &limits, head);
+        }
+        let parsed = h1::parse_request(bytes, &limits, head)?;
         match parsed {
-            Parsed::Complete { consumed } => {
-                bytes.advance(consumed.saturating_sub(before));
-                self.partial.clear();
-                self.partial.shrink_to(PARTIAL_KEPT);
-                self.searched = 0;
-            }
-            Parsed::Partial => {
-                if before == 0 {
-                    self.partial.extend_from_slice(bytes);
-                }
-                self.searched = self.partial.len();
-                *bytes = Buf::empty();
-            }
+            Parsed::Complete { consumed } => bytes.advance(consumed),
+            Parsed::Partial => self.partial.get_or_insert_default().keep(bytes),
         }
         Ok(parsed)
     }

@@ -38,7 +38,7 @@ impl<D: Driver> Worker<D> {
             return self.abort_down(key);
         };
         let Some(down) = self.downs.get_mut(key) else { return };
-        down.state = DownState::Tcp(TcpSide {
+        down.state = DownState::Tcp(Box::new(TcpSide {
             up: None,
             proxy: Arc::clone(proxy),
             cluster,
@@ -47,7 +47,7 @@ impl<D: Driver> Worker<D> {
             relayed_seen: 0,
             finished_up: false,
             finished_down: false,
-        });
+        }));
         self.arm_tcp_idle(key);
         self.connect_tcp(key);
     }

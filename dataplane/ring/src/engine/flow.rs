@@ -17,7 +17,8 @@ impl<K: Kernel> Engine<K> {
             debug_assert!(slot.eof, "recv on a listener or the source of a relay");
             return;
         }
-        let armed = Armed { left: budget.max(1), size };
+        let left = u32::try_from(budget.max(1)).unwrap_or(u32::MAX);
+        let armed = Armed { left, size };
         if slot.armed.is_some() {
             slot.next = Some(armed);
         } else {
@@ -56,7 +57,8 @@ impl<K: Kernel> Engine<K> {
         match received {
             Received::Data(data) => {
                 if let Some(armed) = &mut slot.armed {
-                    armed.left = armed.left.saturating_sub(data.len());
+                    let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                    armed.left = armed.left.saturating_sub(len);
                 }
                 if slot.heard() {
                     self.core.tell(socket, What::Data(data));

@@ -51,7 +51,7 @@ enum State {
     TrailerEnd,
     LastLf,
     Done,
-    Refused(Refusal),
+    Refused(&'static Refusal),
 }
 
 impl Body {
@@ -79,13 +79,13 @@ impl Body {
                 Ok(state) => state,
                 Err(refusal) => {
                     self.state = State::Refused(refusal);
-                    return Err(refusal);
+                    return Err(*refusal);
                 }
             };
             skip += 1;
         }
         if let State::Refused(refusal) = self.state {
-            return Err(refusal);
+            return Err(*refusal);
         }
         let data = self.take(input.len() - skip);
         Ok(Step { skip, data, done: self.is_done() })
@@ -103,7 +103,7 @@ impl Body {
                 self.state = State::Done;
                 Ok(())
             }
-            State::Refused(refusal) => Err(refusal),
+            State::Refused(refusal) => Err(*refusal),
             _ => Err(refusal::INCOMPLETE),
         }
     }
@@ -129,11 +129,11 @@ impl Body {
     }
 
     /// The state after one byte of chunked framing.
-    fn frame(&mut self, byte: u8) -> Result<State, Refusal> {
+    fn frame(&mut self, byte: u8) -> Result<State, &'static Refusal> {
         match self.state {
             State::DataCr if byte == b'\r' => Ok(State::DataLf),
             State::DataLf if byte == b'\n' => Ok(State::SizeStart),
-            State::DataCr | State::DataLf => Err(refusal::CHUNK_END),
+            State::DataCr | State::DataLf => Err(&refusal::CHUNK_END),
             State::SizeStart
             | State::Size(_)
             | State::SizeSpace(_)
@@ -144,29 +144,29 @@ impl Body {
         }
     }
 
-    fn size_line(&mut self, byte: u8) -> Result<State, Refusal> {
-        self.count(CHUNK_LINE_BYTES_MAX, refusal::CHUNK_LINE_TOO_LONG)?;
+    fn size_line(&mut self, byte: u8) -> Result<State, &'static Refusal> {
+        self.count(CHUNK_LINE_BYTES_MAX, &refusal::CHUNK_LINE_TOO_LONG)?;
         match (self.state, byte) {
             (State::SizeEnd(size), b'\n') => {
                 self.line_bytes = 0;
                 Ok(if size == 0 { State::TrailerStart } else { State::Data(size) })
             }
-            (State::SizeEnd(_), _) => Err(refusal::LINE_END),
+            (State::SizeEnd(_), _) => Err(&refusal::LINE_END),
             (State::Size(size) | State::Extension(size), b'\r') => Ok(State::SizeEnd(size)),
             (State::Size(size) | State::SizeSpace(size), b';') => Ok(State::Extension(size)),
             (State::Size(size) | State::SizeSpace(size), b' ' | b'\t') => {
                 Ok(State::SizeSpace(size))
             }
             (State::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => Ok(State::Extension(size)),
-            (State::Extension(_), _) => Err(refusal::CHUNK_EXTENSION),
+            (State::Extension(_), _) => Err(&refusal::CHUNK_EXTENSION),
             (State::SizeStart, digit) => add_digit(0, digit).map(State::Size),
             (State::Size(size), digit) => add_digit(size, digit).map(State::Size),
-            _ => Err(refusal::CHUNK_SIZE),
+            _ => Err(&refusal::CHUNK_SIZE),
         }
     }
 
-    fn trailer(&mut self, byte: u8) -> Result<State, Refusal> {
-        self.count(TRAILER_BYTES_MAX, refusal::TOO_LARGE)?;
+    fn trailer(&mut self, byte: u8) -> Result<State, &'static Refusal> {
+        self.count(TRAILER_BYTES_MAX, &refusal::TOO_LARGE)?;
         match (self.state, byte) {
             (State::TrailerStart, b'\r') => Ok(State::LastLf),
             (State::LastLf, b'\n') => Ok(State::Done),
@@ -177,18 +177,18 @@ impl Body {
             (State::TrailerValue, b'\r') => Ok(State::TrailerEnd),
             (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => Ok(State::TrailerValue),
             (State::TrailerEnd, b'\n') => Ok(State::TrailerStart),
-            _ => Err(refusal::TRAILER),
+            _ => Err(&refusal::TRAILER),
         }
     }
 
-    fn count(&mut self, max: u32, refusal: Refusal) -> Result<(), Refusal> {
+    fn count(&mut self, max: u32, refusal: &'static Refusal) -> Result<(), &'static Refusal> {
         self.line_bytes += 1;
         if self.line_bytes > max { Err(refusal) } else { Ok(()) }
     }
 }
 
-fn add_digit(size: u64, digit: u8) -> Result<u64, Refusal> {
-    let value = char::from(digit).to_digit(16).ok_or(refusal::CHUNK_SIZE)?;
-    let shifted = size.checked_mul(16).ok_or(refusal::CHUNK_SIZE)?;
+fn add_digit(size: u64, digit: u8) -> Result<u64, &'static Refusal> {
+    let value = char::from(digit).to_digit(16).ok_or(&refusal::CHUNK_SIZE)?;
+    let shifted = size.checked_mul(16).ok_or(&refusal::CHUNK_SIZE)?;
     Ok(shifted | u64::from(value))
 }
