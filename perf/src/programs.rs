@@ -29,6 +29,11 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
+    /// A program of the ladder, beside ours.
+    pub(crate) fn rung(&self, name: &str) -> PathBuf {
+        self.ringway_proxy.with_file_name(name)
+    }
+
     /// Builds ours, unless told not to, and finds all.
     pub(crate) fn find(no_build: bool) -> Outcome<Self> {
         let me = env::current_exe().map_err(|error| error.to_string())?;

@@ -8,7 +8,7 @@ use crate::{
     hold,
     peer::{
         Front,
-        Make::{self, Envoy, Haproxy, Limit, Nginx, Ringway, RingwayEpoll},
+        Make::{self, Envoy, Haproxy, Limit, Nginx, Ringway, RingwayEpoll, Rung},
     },
     place::Place,
     start,
@@ -53,6 +53,15 @@ enum What {
 
 const WEB: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Nginx, Limit];
 const BYTES: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Limit];
+const LADDER: &[Make] = &[
+    Limit,
+    Rung("ladder-ring"),
+    Rung("ladder-epoll"),
+    Rung("ladder-splice"),
+    Rung("ladder-tokio"),
+    Rung("ladder-monoio"),
+    Rung("ladder-tokio-uring"),
+];
 const NO_LIMIT: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Nginx];
 const SIDECARS: &[Make] = &[Ringway, RingwayEpoll, Envoy];
 
@@ -145,6 +154,24 @@ pub(crate) const ALL: &[Scenario] = &[
         about: "time to ready and memory with 10,000 routes and 2,000 clusters",
         makes: SIDECARS,
         what: What::Start(Front::Routes),
+    },
+    Scenario {
+        name: "ladder",
+        about: "byte proxies of a few lines on the bare ring, our ring crate and other runtimes",
+        makes: LADDER,
+        what: What::Traffic(
+            Front::Tcp,
+            &[
+                load("64 connections", 64, Kind::Echo { bytes: 64 }),
+                load("1 connection", 1, Kind::Echo { bytes: 64 }),
+            ],
+        ),
+    },
+    Scenario {
+        name: "ladder-bulk",
+        about: "the same with bodies of 16 MiB; the limit is splice(2) by hand",
+        makes: LADDER,
+        what: What::Traffic(Front::Bulk, &[load("64 streams", 64, Kind::Bulk { bytes: 16 << 20 })]),
     },
     Scenario {
         name: "churn",

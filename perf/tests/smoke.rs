@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Scenarios by what they need; together they are all.
-const SCENARIOS: [&str; 12] = [
+const SCENARIOS: [&str; 14] = [
     "http1",
     "http1-16k",
     "tcp-small",
@@ -18,6 +18,8 @@ const SCENARIOS: [&str; 12] = [
     "redirected-pair",
     "routes-10k",
     "routes-10k-start",
+    "ladder",
+    "ladder-bulk",
     "churn",
     "idle",
     "start",

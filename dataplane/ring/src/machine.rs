@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,10 +55,25 @@ pub fn process_cpu() -> Duration {
     sys::clock(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
-/// Gives memory that the C allocator holds but does not use back to the kernel. Slow: for after
-/// start and after a new configuration.
+/// Gives back to the kernel what starting has left behind: memory that the C allocator holds but
+/// does not use, and the program's own code, most of which is not run again. What is run comes
+/// back page by page from the kernel's cache of the file. Slow: for after start.
 pub fn trim() {
     sys::malloc_trim();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    maps.lines().filter_map(code).for_each(|range| sys::forget_code(&range));
+}
+
+/// The addresses of a line of `/proc/self/maps`, if it is code of a file that nobody may write to.
+fn code(line: &str) -> Option<Range<usize>> {
+    let mut fields = line.split_ascii_whitespace();
+    let (addresses, rights, path) = (fields.next()?, fields.next()?, fields.nth(3)?);
+    if rights != "r-xp" || !path.starts_with('/') {
+        return None;
+    }
+    let (start, end) = addresses.split_once('-')?;
+    let number = |text| usize::from_str_radix(text, 16).ok();
+    Some(number(start)?..number(end)?)
 }
 
 /// The smallest quota that `membership` (the text of `/proc/self/cgroup`) names below `root`.

@@ -105,6 +105,14 @@ pub(crate) fn recv(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize>
     count(unsafe { libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), 0) })
 }
 
+/// Takes the pages of a mapping of code out of this process.
+pub(crate) fn forget_code(range: &Range<usize>) {
+    // SAFETY: the range is a private mapping of a file, readable and executable but not writable,
+    // as the kernel listed it: what is dropped is read again from the same file, byte for byte,
+    // when it is next run. Nothing else is changed, and a range that is gone is an error.
+    unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), libc::MADV_DONTNEED) };
+}
+
 /// Takes up to `len` bytes that have arrived on a TCP socket and throws them away uncopied.
 pub(crate) fn discard(socket: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
     let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT;

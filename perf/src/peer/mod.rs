@@ -35,6 +35,8 @@ pub(crate) enum Make {
     /// A program of a few lines that only moves bytes: what the kernel allows. On the bare ring,
     /// or for bulk by splice(2).
     Limit,
+    /// A byte proxy of a few lines on some runtime: what each of them costs.
+    Rung(&'static str),
 }
 
 impl Make {
@@ -46,6 +48,7 @@ impl Make {
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Limit => "limit",
+            Self::Rung(program) => program,
         }
     }
 
@@ -54,6 +57,7 @@ impl Make {
         match self {
             Self::Ringway | Self::RingwayEpoll => true,
             Self::Limit => programs.bare.is_some() && programs.splice.is_some(),
+            Self::Rung(program) => programs.rung(program).is_file(),
             Self::Envoy => programs.envoy.is_some(),
             Self::Haproxy => programs.haproxy.is_some(),
             Self::Nginx => programs.nginx.is_some(),
@@ -103,6 +107,7 @@ impl Peer {
                 ours::start(&mut peer, front, place)?;
             }
             Make::Limit => limit(&mut peer, front, place)?,
+            Make::Rung(program) => rung(&mut peer, &place.programs.rung(program), front, place)?,
         }
         peer.wait()?;
         peer.ready = begun.elapsed();
@@ -154,17 +159,24 @@ impl Peer {
 }
 
 fn limit(peer: &mut Peer, front: Front, place: &Place) -> Outcome<()> {
-    let (program, upstream) = match front {
-        Front::Bulk => (&place.programs.splice, place.origin.http),
-        Front::Tcp => (&place.programs.bare, place.origin.tcp),
-        Front::Http => (&place.programs.bare, place.origin.http),
+    let program = match front {
+        Front::Bulk => &place.programs.splice,
+        _ => &place.programs.bare,
+    };
+    rung(peer, program.as_deref().unwrap_or_else(|| Path::new("")), front, place)
+}
+
+/// A program that passes bytes to one upstream.
+fn rung(peer: &mut Peer, program: &Path, front: Front, place: &Place) -> Outcome<()> {
+    let upstream = match front {
+        Front::Tcp => place.origin.tcp,
+        Front::Http | Front::Bulk => place.origin.http,
         Front::Routes | Front::Pair | Front::Redirected => {
-            return Err("there is no limit for this scenario".into());
+            return Err("a byte proxy takes no part in this".into());
         }
     };
-    let program = program.as_deref().map(text).unwrap_or_default();
     let (listen, upstream) = (peer.target.to_string(), upstream.to_string());
-    let words = [&program, "--listen", &listen, "--upstream", &upstream];
+    let words = [&text(program), "--listen", &listen, "--upstream", &upstream];
     peer.spawn(place, words.map(str::to_owned).to_vec())
 }
 

@@ -13,12 +13,21 @@ pub(super) fn cells(results: &Results, table: &Table) -> Vec<Vec<String>> {
     for metric in &metrics {
         heading.push(metric.title().to_owned());
         if metric.is_first() {
-            heading.extend(["least to most".to_owned(), "times ringway".to_owned()]);
+            let times = format!("times {}", base(results, table).name());
+            heading.extend(["least to most".to_owned(), times]);
         }
     }
     heading.push("failed".to_owned());
     let lines = results.makes(table).into_iter().map(|make| line(results, table, make, &metrics));
     std::iter::once(heading).chain(lines).collect()
+}
+
+/// Whose figures the others are divided by.
+fn base(results: &Results, table: &Table) -> Make {
+    match results.makes(table).contains(&Make::Ringway) {
+        true => Make::Ringway,
+        false => Make::Limit,
+    }
 }
 
 fn line(results: &Results, table: &Table, make: Make, metrics: &[Metric]) -> Vec<String> {
@@ -32,7 +41,7 @@ fn line(results: &Results, table: &Table, make: Make, metrics: &[Metric]) -> Vec
             line.push(ends.map_or_else(String::new, |(least, most)| {
                 format!("{} to {}", number(*least), number(*most))
             }));
-            let ours = results.median(table, Make::Ringway, *metric);
+            let ours = results.median(table, base(results, table), *metric);
             let ratio = median.zip(ours).map(|(theirs, ours)| format!("{:.2}", theirs / ours));
             line.push(ratio.unwrap_or_default());
         }

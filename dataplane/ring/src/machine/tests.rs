@@ -74,3 +74,28 @@ fn the_machine_answers() {
     .join()
     .unwrap();
 }
+
+#[test]
+fn only_code_of_files_is_given_back() {
+    let code = |line| super::code(line);
+    let line = "56396a0df000-56396a91e000 r-xp 00372000 fe:00 123  /usr/bin/ringway-proxy";
+    assert_eq!(code(line), Some(0x5639_6a0d_f000..0x5639_6a91_e000));
+    for other in [
+        "56396a91e000-56396a998000 r--p 00bb0000 fe:00 123  /usr/bin/ringway-proxy",
+        "56396a998000-56396a999000 rw-p 00c2a000 fe:00 123  /usr/bin/ringway-proxy",
+        "7ffd3a1f2000-7ffd3a1f4000 r-xp 00000000 00:00 0    [vdso]",
+        "7f0000000000-7f0000001000 rwxp 00000000 00:00 0",
+        "7f0000000000-7f0000001000 r-xp 00000000 00:00 0",
+        "7f0000000000-7f0000001000 rwxp 00000000 fe:00 9    /tmp/jit",
+        "",
+    ] {
+        assert_eq!(code(other), None, "{other}");
+    }
+}
+
+#[test]
+fn a_trimmed_process_goes_on() {
+    super::trim();
+    let text: String = (0..1000).map(|number| number.to_string()).collect();
+    assert_eq!(text.len(), 2_890);
+}

@@ -11,7 +11,7 @@ const HOME: &str = "dataplane/ring/";
 /// How often the word stands in the parts of that crate, tests left out. It changes together with
 /// the code, in one commit that says why.
 const PINNED: [(&str, usize); 2] = [
-    ("dataplane/ring/src/", 48),
+    ("dataplane/ring/src/", 49),
     // The bare ring, which what is built on the crate is measured against.
     ("dataplane/ring/examples/", 6),
 ];
