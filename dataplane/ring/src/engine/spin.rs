@@ -1,8 +1,14 @@
 //! When to spin before going to sleep.
 
-/// How long to spin at most. A wake-up costs about as much CPU time, so that is what a spin that
-/// meets news is worth.
+/// How long to spin at most.
 const SPIN_NS_MAX: u64 = 50_000;
+
+/// What a spin that meets news is worth: about the CPU time of the wake-up that it saves.
+const WORTH_NS: u64 = 45_000;
+
+/// A sleep shorter than this costs hardly anything: the CPU has not gone far, and more news may
+/// have come when it is back. Spinning so long is never a gain.
+const NAP_NS: u64 = 11_000;
 
 /// Above this mean gap between events spinning is not even tried.
 const GAP_NS_MAX: u64 = 1_000_000;
@@ -21,7 +27,7 @@ pub(crate) struct Spin {
     gain_ns: i64,
     /// Waits that will not spin.
     skip: u32,
-    /// How many waits the next failure costs.
+    /// How many waits the last loss has cost.
     penalty: u32,
 }
 
@@ -45,26 +51,24 @@ impl Spin {
 
     /// News came while spinning.
     pub(crate) fn hit(&mut self, waited_ns: u64) {
-        self.penalty /= 2;
-        self.weigh(SPIN_NS_MAX.saturating_sub(waited_ns).cast_signed());
+        let saved_ns = if waited_ns < NAP_NS { 0 } else { WORTH_NS };
+        self.weigh(saved_ns.cast_signed() - waited_ns.cast_signed());
         self.learn(waited_ns);
     }
 
     /// The wait went to sleep, after spinning in vain or without.
     pub(crate) fn slept(&mut self, spun: bool, waited_ns: u64) {
         if spun {
-            self.penalty = (self.penalty * 2 + 1).min(SKIP_MAX);
             self.weigh(-SPIN_NS_MAX.cast_signed());
         }
         self.learn(waited_ns);
     }
 
-    /// A spin that once in a while meets news may still cost more than it saves.
+    /// A spin that meets news now and then may still cost more than it saves: only the mean counts.
     fn weigh(&mut self, gained_ns: i64) {
         self.gain_ns += (gained_ns - self.gain_ns) / 8;
-        if self.gain_ns >= 0 {
-            self.penalty = 0;
-        }
+        let more = (self.penalty * 2 + 1).min(SKIP_MAX);
+        self.penalty = if self.gain_ns < 0 { more } else { 0 };
         self.skip = self.penalty;
     }
 
@@ -115,7 +119,7 @@ mod tests {
         spins(&mut spin, 64, &[100_000]);
         let spun = spins(&mut spin, 1_000, &[100_000]);
         assert!(spun <= 1_000 / SKIP_MAX as usize + 8, "{spun} spins in 1000 waits");
-        spins(&mut spin, 200, &[20_000]);
+        spins(&mut spin, 1_000, &[20_000]);
         assert_eq!(spins(&mut spin, 100, &[20_000]), 100, "it is taken up again");
     }
 
@@ -126,7 +130,15 @@ mod tests {
         let gaps = [40_000, 90_000, 40_000, 120_000, 80_000];
         spins(&mut spin, 500, &gaps);
         let spun = spins(&mut spin, 1_000, &gaps);
-        assert!(spun < 250, "{spun} spins in 1000 waits");
+        assert!(spun < 50, "{spun} spins in 1000 waits");
+    }
+
+    #[test]
+    fn short_waits_are_slept_through() {
+        let mut spin = Spin::new(true);
+        spins(&mut spin, 64, &[5_000]);
+        let spun = spins(&mut spin, 1_000, &[5_000]);
+        assert!(spun < 50, "{spun} spins in 1000 waits");
     }
 
     #[test]
