@@ -67,7 +67,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// Sized for one worker of a sidecar: 32,768 sockets, 8,192 small buffers (32 MiB), 512 large
-    /// ones (32 MiB), 64 MiB of scratch, 16 pipes (16 MiB of kernel memory). None of it is resident
+    /// ones (32 MiB), 64 MiB of scratch, 64 pipes (64 MiB of kernel memory). None of it is resident
     /// at start but io_uring's list of what is lent to it: 16 bytes a receive buffer, 136 KiB.
     fn default() -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Default for Limits {
             small_buffers: 8_192,
             large_buffers: 512,
             scratch_bytes: 64 << 20,
-            pipes: 16,
+            pipes: 64,
             spin: true,
         }
     }
