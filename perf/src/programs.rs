@@ -83,7 +83,10 @@ pub(crate) fn version(program: &Path, flag: &str) -> String {
     // nginx says it on standard error.
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
-    text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    // Envoy begins with its path, which is nobody's business but this machine's.
+    let folder = program.parent().map(|folder| format!("{}/", folder.display()));
+    line.replace(&folder.unwrap_or_default(), "")
 }
 
 fn cargo(words: &[&str], target: &Path) -> Outcome<()> {

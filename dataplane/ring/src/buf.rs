@@ -353,8 +353,8 @@ impl Buf {
         part
     }
 
-    /// Adds a copy of these bytes behind those in view, if this is the only view of a buffer, begins
-    /// with it, and there is room. Says whether it did.
+    /// Adds a copy of these bytes behind those in view, if this is the only view of a buffer and
+    /// begins with it, and there is room. Says whether it did.
     #[must_use = "bytes that were not added must go elsewhere"]
     pub fn append(&mut self, bytes: &[u8]) -> bool {
         let is_whole =
