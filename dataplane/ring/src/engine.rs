@@ -67,6 +67,10 @@ pub(crate) struct Core {
     lingering: usize,
 }
 
+/// What the lists of one turn have room for from the start: a turn that is busier than all before
+/// it must not allocate in the middle of traffic, unless it is a very busy one.
+pub(crate) const TURN_READY: usize = 256;
+
 impl Core {
     fn new(limits: &Limits) -> io::Result<Self> {
         Ok(Self {
@@ -77,9 +81,9 @@ impl Core {
             wheel: Wheel::new(),
             relays: Slab::new(limits.sockets),
             pipes: crate::pipe::Pipes::new(limits.pipes),
-            untold: Vec::new(),
-            dirty: Vec::new(),
-            scheduled: Vec::new(),
+            untold: Vec::with_capacity(TURN_READY),
+            dirty: Vec::with_capacity(TURN_READY),
+            scheduled: Vec::with_capacity(TURN_READY),
             parked: [VecDeque::new(), VecDeque::new()],
             lingering: 0,
         })
@@ -165,7 +169,8 @@ impl<K: Kernel> Engine<K> {
         sys::ignore_sigpipe();
         let core = Core::new(limits)?;
         let kernel = start(&core)?;
-        let (news, alarms, spare) = (Vec::new(), Vec::new(), Vec::new());
+        let (news, alarms) = (Vec::with_capacity(TURN_READY), Vec::new());
+        let spare = Vec::with_capacity(TURN_READY);
         let spin = Spin::new(limits.spin);
         Ok(Self { core, kernel, spin, news, alarms, spare })
     }

@@ -21,12 +21,6 @@ type Rest = Option<Box<VecDeque<Buf>>>;
 pub(crate) struct Spare(Rest);
 
 impl Pieces {
-    /// No pieces.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { first: None, rest: None }
-    }
-
     /// No pieces yet, with another queue's memory.
     pub(crate) fn with(spare: Spare) -> Self {
         Self { first: None, rest: spare.0 }
@@ -126,7 +120,7 @@ mod tests {
     #[test]
     fn it_is_a_queue() {
         for mut plan in 0..3_usize.pow(6) {
-            let (mut pieces, mut twin) = (Pieces::new(), VecDeque::new());
+            let (mut pieces, mut twin) = (Pieces::default(), VecDeque::new());
             for turn in 0..6 {
                 let name = NAMES[turn % NAMES.len()];
                 match plan % 3 {

@@ -60,8 +60,8 @@ pub struct Limits {
     /// Pipes for relays. Each holds up to 1 MiB of kernel memory while it carries data. Where they
     /// run out a relay ends as [`crate::RelayEnd::Drained`] and the caller copies.
     pub pipes: usize,
-    /// Polls for up to 50 µs before sleeping where that has paid off lately. To be left where
-    /// another busy thread has the same CPU: it would be waiting meanwhile.
+    /// Polls for up to 50 µs before sleeping where that has paid off lately. Not where another busy
+    /// thread has the same CPU: it would wait meanwhile.
     pub spin: bool,
 }
 

@@ -8,7 +8,9 @@ use io_uring::squeue::Entry;
 use io_uring::{IoUring, cqueue, opcode, types};
 
 use crate::driver::{Size, Socket};
-use crate::engine::{Cancel, Core, Engine, Kernel, News, Patience, Received, Side, Step};
+use crate::engine::{
+    Cancel, Core, Engine, Kernel, News, Patience, Received, Side, Step, TURN_READY,
+};
 use crate::start::Limits;
 use crate::sys::{self, ring::Gate};
 use lent::Lent;
@@ -91,7 +93,7 @@ impl Ring {
             budgets,
             backlog: VecDeque::new(),
             messages: Vec::new(),
-            completions: Vec::new(),
+            completions: Vec::with_capacity(TURN_READY),
             outstanding: 0,
             wake_fd: core.waker.as_fd().as_raw_fd(),
             deaf: true,

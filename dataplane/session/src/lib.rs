@@ -19,6 +19,7 @@ mod inspect;
 mod keys;
 pub mod limits;
 mod local;
+mod partial;
 mod patience;
 mod pool;
 mod queue;

@@ -15,7 +15,7 @@ use crate::counters::Counter;
 use crate::decide::Decision;
 use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
-use crate::limits::PARTIAL_KEPT;
+use crate::partial::{Partial, Tries};
 use crate::stream::Stream;
 use crate::view::{Table, Taken};
 use crate::worker::Worker;
@@ -28,8 +28,7 @@ pub(crate) struct HttpSide {
     /// The route table and the generation that it is of.
     pub(crate) table: Option<(u64, Table)>,
     pub(crate) phase: Phase,
-    /// A head that comes in pieces; made for the first one, and kept.
-    partial: Option<Box<Partial>>,
+    partial: Partial,
     pub(crate) stream: Option<Key>,
     /// The connection ends after the answer under way.
     pub(crate) is_closing: bool,
@@ -41,52 +40,6 @@ pub(crate) struct HttpSide {
     pub(crate) is_http_10: bool,
     /// When the present phase began.
     pub(crate) phase_since: Nanos,
-}
-
-/// A head that comes in pieces.
-#[derive(Default)]
-struct Partial {
-    bytes: Vec<u8>,
-    /// How far its end was looked for.
-    searched: usize,
-}
-
-impl Partial {
-    /// Reads on behind what has come before.
-    fn parse(
-        &mut self,
-        bytes: &mut Buf,
-        limits: &Limits,
-        head: &mut Head,
-    ) -> Result<Parsed, Refusal> {
-        let before = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        let is_early = before < EARLY_BYTES;
-        let parsed = match h1::find_end(&self.bytes, self.searched) {
-            None if !is_early && self.bytes.len() <= limits.head_bytes_max => Parsed::Partial,
-            _ => h1::parse_request(&self.bytes, limits, head)?,
-        };
-        match parsed {
-            Parsed::Complete { consumed } => {
-                bytes.advance(consumed.saturating_sub(before));
-                self.bytes.clear();
-                self.bytes.shrink_to(PARTIAL_KEPT);
-                self.searched = 0;
-            }
-            Parsed::Partial => {
-                self.searched = self.bytes.len();
-                *bytes = Buf::empty();
-            }
-        }
-        Ok(parsed)
-    }
-
-    /// Takes the first piece of a head.
-    fn keep(&mut self, bytes: &mut Buf) {
-        self.bytes.extend_from_slice(bytes);
-        self.searched = self.bytes.len();
-        *bytes = Buf::empty();
-    }
 }
 
 /// So far a head that comes in pieces is read anew with each of them: what cannot become a request
@@ -113,7 +66,7 @@ impl HttpSide {
             generation,
             table: None,
             phase: Phase::Head,
-            partial: None,
+            partial: Partial::default(),
             stream: None,
             is_closing: false,
             is_last: false,
@@ -137,7 +90,7 @@ impl HttpSide {
     }
 
     pub(crate) fn has_partial_head(&self) -> bool {
-        self.partial.as_ref().is_some_and(|partial| !partial.bytes.is_empty())
+        !self.partial.is_empty()
     }
 
     pub(crate) fn has_answered(&self) -> bool {
@@ -147,17 +100,8 @@ impl HttpSide {
     /// Reads a head whose next bytes are these, and takes of them what belongs to it.
     fn parse(&mut self, bytes: &mut Buf, head: &mut Head) -> Result<Parsed, Refusal> {
         let limits = self.limits();
-        if self.has_partial_head()
-            && let Some(partial) = &mut self.partial
-        {
-            return partial.parse(bytes, &limits, head);
-        }
-        let parsed = h1::parse_request(bytes, &limits, head)?;
-        match parsed {
-            Parsed::Complete { consumed } => bytes.advance(consumed),
-            Parsed::Partial => self.partial.get_or_insert_default().keep(bytes),
-        }
-        Ok(parsed)
+        let tries = Tries { early_bytes: EARLY_BYTES, bytes_max: limits.head_bytes_max };
+        self.partial.read(bytes, tries, |bytes| h1::parse_request(bytes, &limits, head))
     }
 
     fn limits(&self) -> Limits {

@@ -13,6 +13,7 @@ use wire::head::{Framing, Version};
 use crate::counters::Counter;
 use crate::down::Down;
 use crate::encode::{self, Piece};
+use crate::partial::{Partial, Tries};
 use crate::request::Phase;
 use crate::up::UpState;
 use crate::worker::Worker;
@@ -21,9 +22,7 @@ use crate::worker::Worker;
 pub(crate) struct Client {
     pub(crate) stream: Key,
     phase: Reading,
-    /// A head that came in pieces, and how far its end was looked for.
-    partial: Vec<u8>,
-    searched: usize,
+    partial: Partial,
     /// The connection may be used again, as far as the response's head says.
     keep_alive: bool,
     /// A byte of a response has come: the request was certainly received.
@@ -40,8 +39,8 @@ enum Reading {
 
 impl Client {
     pub(crate) fn new(stream: Key) -> Self {
-        let (phase, partial) = (Reading::Head, Vec::new());
-        Self { stream, phase, partial, searched: 0, keep_alive: false, has_begun: false }
+        let (phase, partial) = (Reading::Head, Partial::default());
+        Self { stream, phase, partial, keep_alive: false, has_begun: false }
     }
 }
 
@@ -86,31 +85,11 @@ impl<D: Driver> Worker<D> {
             return Ok(());
         };
         let limits = Limits::default();
-        let gathered = !client.partial.is_empty();
-        let before = client.partial.len();
-        let parsed = if gathered {
-            client.partial.extend_from_slice(bytes);
-            match h1::find_end(&client.partial, client.searched) {
-                None if client.partial.len() <= limits.head_bytes_max => Ok(Parsed::Partial),
-                _ => h1::parse_response(&client.partial, to, &limits, &mut self.io.head),
-            }
-        } else {
-            h1::parse_response(bytes, to, &limits, &mut self.io.head)
-        };
-        match parsed? {
-            Parsed::Partial => {
-                if !gathered {
-                    client.partial.extend_from_slice(bytes);
-                }
-                client.searched = client.partial.len();
-                *bytes = Buf::empty();
-            }
-            Parsed::Complete { consumed } => {
-                bytes.advance(consumed.saturating_sub(before));
-                client.partial.clear();
-                client.searched = 0;
-                self.on_response_head(key, bytes.is_empty() && !more);
-            }
+        let tries = Tries { early_bytes: 0, bytes_max: limits.head_bytes_max };
+        let head = &mut self.io.head;
+        let parse = |bytes: &[u8]| h1::parse_response(bytes, to, &limits, head);
+        if let Parsed::Complete { .. } = client.partial.read(bytes, tries, parse)? {
+            self.on_response_head(key, bytes.is_empty() && !more);
         }
         Ok(())
     }

@@ -38,7 +38,8 @@ pub(crate) struct Group {
     last_free: Cell<u32>,
     /// For each buffer that was ever used, while it is free: the one freed before it, in the same
     /// form. It stands here and not in the head, so that all memory of a free buffer may be given
-    /// back; as long as the most buffers that were ever in use.
+    /// back; as long as the most buffers that were ever in use, with room for all from the start,
+    /// which becomes resident as it is needed.
     next_free: RefCell<Vec<u32>>,
     /// Buffers in the chain that `last_free` begins.
     free: Cell<u32>,
@@ -64,7 +65,7 @@ impl Group {
             count,
             fresh: Cell::new(0),
             last_free: Cell::new(0),
-            next_free: RefCell::default(),
+            next_free: RefCell::new(Vec::with_capacity(count as usize)),
             free: Cell::new(0),
             dropped: RefCell::default(),
             tide: Tide::default(),

@@ -12,6 +12,8 @@ use config::snapshot::{
     Rules, Terminal,
 };
 
+use ring::Which;
+
 use super::fixture::{
     Proxy, answer, cluster, forward, manager, on_both, read_message, route, upstream,
 };
@@ -63,6 +65,16 @@ fn deny_all() -> NetworkRbac {
     }
 }
 
+/// A proxy, and a client that has had an answer.
+fn served(which: Which) -> (Proxy, TcpStream) {
+    let clusters = vec![cluster(0, &[upstream(answer("a"))])];
+    let proxy = Proxy::start(which, http(), clusters);
+    let mut client = proxy.connect();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+    assert!(read_message(&mut client).is_some());
+    (proxy, client)
+}
+
 /// It waits for a host's only connection, and that host is replaced by another.
 #[test]
 fn a_request_that_waits_for_a_host_that_leaves_goes_to_another() {
@@ -99,11 +111,7 @@ fn a_request_that_waits_for_a_host_that_leaves_goes_to_another() {
 #[test]
 fn a_new_network_policy_judges_old_connections() {
     on_both(|which| {
-        let clusters = vec![cluster(0, &[upstream(answer("a"))])];
-        let proxy = Proxy::start(which, http(), clusters);
-        let mut client = proxy.connect();
-        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
-        assert!(read_message(&mut client).is_some());
+        let (proxy, mut client) = served(which);
         change_chain(&proxy, |old| FilterChain { rbac: vec![Arc::new(deny_all())], ..chain(old) });
         assert!(is_cut_off(&mut client), "the refused connection is served");
         assert_eq!(proxy.counters.get(Counter::NetworkRbacDenied), 1);
@@ -115,11 +123,7 @@ fn a_new_network_policy_judges_old_connections() {
 #[test]
 fn a_connection_that_no_chain_takes_gets_no_further_answer() {
     on_both(|which| {
-        let clusters = vec![cluster(0, &[upstream(answer("a"))])];
-        let proxy = Proxy::start(which, http(), clusters);
-        let mut client = proxy.connect();
-        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
-        assert!(read_message(&mut client).is_some());
+        let (proxy, mut client) = served(which);
         change_chain(&proxy, |old| {
             let only_tls = Some(config::snapshot::Transport::Tls);
             let matches = ChainMatch { transport: only_tls, ..ChainMatch::default() };

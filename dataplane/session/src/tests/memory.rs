@@ -48,6 +48,14 @@ fn with_few_buffers(which: Which, to: Cluster) -> Proxy {
     Proxy::start_limited(which, limits, http(b"ok"), vec![to], None)
 }
 
+fn another_is_served(proxy: &Proxy) {
+    let mut other = proxy.connect();
+    other.set_read_timeout(Some(Duration::from_secs(3))).expect("a timeout");
+    other.write_all(DIRECT.as_bytes()).expect("sent");
+    let (_, body) = read_message(&mut other).expect("an answer in spite of the dribbler");
+    assert_eq!(body, b"ok");
+}
+
 /// A byte holds the buffer that it came in: single bytes that cannot be used yet must not hold all
 /// buffers of the worker.
 #[test]
@@ -57,11 +65,7 @@ fn single_bytes_behind_a_request_hold_no_buffers() {
         let mut dribbler = proxy.connect();
         dribbler.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
         dribble(&mut dribbler, 1_500);
-        let mut other = proxy.connect();
-        other.set_read_timeout(Some(Duration::from_secs(3))).expect("a timeout");
-        other.write_all(DIRECT.as_bytes()).expect("sent");
-        let (_, body) = read_message(&mut other).expect("an answer in spite of the dribbler");
-        assert_eq!(body, b"ok");
+        another_is_served(&proxy);
     });
 }
 
@@ -77,11 +81,7 @@ fn a_body_in_single_bytes_holds_no_buffers() {
         let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
         dribbler.write_all(head.as_bytes()).expect("sent");
         dribble(&mut dribbler, 1_500);
-        let mut other = proxy.connect();
-        other.set_read_timeout(Some(Duration::from_secs(3))).expect("a timeout");
-        other.write_all(DIRECT.as_bytes()).expect("sent");
-        let (_, body) = read_message(&mut other).expect("an answer in spite of the dribbler");
-        assert_eq!(body, b"ok");
+        another_is_served(&proxy);
     });
 }
 
