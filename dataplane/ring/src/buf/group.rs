@@ -11,6 +11,10 @@ use trim::Tide;
 
 mod trim;
 
+/// Buffers that may be in use before the chain of free ones must grow: 2 KiB of memory, so that a
+/// worker does not allocate in the middle of ordinary traffic.
+const READY: usize = 512;
+
 /// What stands in front of each buffer's bytes. It fills a cache line, which also moves the starts
 /// of neighbouring buffers to different lines of a page, and so to different cache sets.
 #[repr(C, align(64))]
@@ -38,8 +42,7 @@ pub(crate) struct Group {
     last_free: Cell<u32>,
     /// For each buffer that was ever used, while it is free: the one freed before it, in the same
     /// form. It stands here and not in the head, so that all memory of a free buffer may be given
-    /// back; as long as the most buffers that were ever in use, with room for all from the start,
-    /// which becomes resident as it is needed.
+    /// back; as long as the most buffers that were ever in use, with room for [`READY`] at first.
     next_free: RefCell<Vec<u32>>,
     /// Buffers in the chain that `last_free` begins.
     free: Cell<u32>,
@@ -65,7 +68,7 @@ impl Group {
             count,
             fresh: Cell::new(0),
             last_free: Cell::new(0),
-            next_free: RefCell::new(Vec::with_capacity(count as usize)),
+            next_free: RefCell::new(Vec::with_capacity(READY.min(count as usize))),
             free: Cell::new(0),
             dropped: RefCell::default(),
             tide: Tide::default(),
