@@ -2,11 +2,8 @@
 
 use std::fs;
 
-use nix::{
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    sys::resource::{Resource, getrlimit, setrlimit},
-    unistd::Pid,
-};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use ring::machine;
 
 use crate::Outcome;
 
@@ -22,9 +19,7 @@ pub(crate) struct Cores {
 impl Cores {
     /// The first two of those that this process may use, and the first one for itself.
     pub(crate) fn take() -> Outcome<Self> {
-        let set = sched_getaffinity(Pid::from_raw(0)).map_err(|error| error.to_string())?;
-        let mut free = (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false));
-        let (Some(ours), Some(theirs)) = (free.next(), free.next()) else {
+        let [ours, theirs, ..] = machine::cpus()[..] else {
             return Err("a measurement needs two CPUs, one of them for the proxy alone".into());
         };
         pin(ours)?;
@@ -34,9 +29,7 @@ impl Cores {
 
 /// Binds the calling thread, and all that it starts from now on, to one CPU.
 pub(crate) fn pin(cpu: usize) -> Outcome<()> {
-    let mut set = CpuSet::new();
-    let pinned = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
-    pinned.map_err(|error| format!("cannot use CPU {cpu}: {error}"))
+    machine::pin(cpu).map_err(|error| format!("cannot use CPU {cpu}: {error}"))
 }
 
 /// Ten thousand idle connections are twenty thousand descriptors, here and in the proxies.

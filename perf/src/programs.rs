@@ -1,7 +1,7 @@
 //! The programs that are measured, and how they get here.
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -49,31 +49,16 @@ impl Programs {
                 false => Err(format!("{} is not there; run without --no-build", path.display())),
             }
         };
-        let envoy = env::var_os("RINGWAY_ENVOY").map(PathBuf::from);
-        let installed = target.join("venv/bin/envoy");
         Ok(Self {
             ringway_proxy: ours("ringway-proxy")?,
             ringway: ours("ringway")?,
             bare: ours("examples/bare").ok(),
             splice: ours("ladder-splice").ok(),
-            envoy: unwrapped(envoy.unwrap_or(installed)),
+            envoy: kit::around::envoy(&target),
             haproxy: on_path("haproxy"),
             nginx: on_path("nginx"),
         })
     }
-}
-
-/// The program itself: what pip puts in `bin` may be a script in front of it, which another user
-/// cannot run and whose memory is not Envoy's.
-fn unwrapped(envoy: PathBuf) -> Option<PathBuf> {
-    let is_program = |path: &Path| fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"));
-    if is_program(&envoy) {
-        return Some(envoy);
-    }
-    let library = envoy.parent()?.parent()?.join("lib");
-    let pythons = fs::read_dir(library).ok()?.flatten();
-    let mut inside = pythons.map(|entry| entry.path().join("site-packages/envoy/_bin/envoy"));
-    inside.find(|path| is_program(path))
 }
 
 /// The first line that a program prints of its version.

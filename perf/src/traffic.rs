@@ -14,7 +14,8 @@ use crate::{
 
 /// What a run of load is warmed up by.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// Nobody pauses between an open loop and what it measures above this share of saturation.
+/// The share of the slowest one's saturation that an open loop asks for: below it nobody's queue
+/// grows, and latency is the proxy's own.
 const OPEN_SHARE: f64 = 0.5;
 /// A request's fields as an ingress sends them, beside host.
 const FIELDS: [(&str, &str); 8] = [
@@ -160,7 +161,7 @@ impl Run<'_> {
         LoadSpec { connections, duration: Some(self.effort.duration), ..spec }
     }
 
-    /// Half of what the slowest one can do; the limit takes no part in what follows from it.
+    /// Half of what the slowest one can do.
     fn open_rate(&self, peers: &[Peer], results: &Results) -> Option<f64> {
         let rates = peers.iter().map(|p| results.median(&self.table, p.make, Metric::Rate));
         rates

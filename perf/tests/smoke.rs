@@ -3,9 +3,10 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Command, Stdio},
 };
+
+use kit::around::skip;
 
 /// Scenarios by what they need; together they are all.
 const SCENARIOS: [&str; 14] = [
@@ -68,13 +69,4 @@ fn an_unknown_scenario_is_refused_with_those_that_are() {
     let done = Command::new(env!("CARGO_BIN_EXE_ringway-perf")).arg("http9").output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(!done.status.success() && said.contains("http1-16k"), "{said}");
-}
-
-fn skip(test: &str, why: &str) {
-    eprintln!("SKIPPED {test}: {why}");
-    if let Some(path) = std::env::var_os("RINGWAY_SKIPS") {
-        let line = format!("{test}: {why}\n");
-        let kept = fs::read_to_string(Path::new(&path)).unwrap_or_default();
-        fs::write(path, kept + &line).unwrap();
-    }
 }

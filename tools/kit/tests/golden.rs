@@ -3,8 +3,7 @@
 //! The goldens are found in the folder that RINGWAY_ISTIO_DATA names, in `iptables/`. What is
 //! compared is the restore text of the nat tables; saves before and after do not matter.
 
-mod common;
-
+use kit::around::skip;
 use std::path::PathBuf;
 
 use kit::capture::{Family, Options, Ports, Ranges, Rules};
@@ -44,7 +43,7 @@ const NOT_BUILT: &[(&str, &str)] = &[
 #[test]
 fn rules_are_istios() {
     let Some(folder) = goldens() else {
-        return common::skip("rules_are_istios", "Istio's goldens are not on this machine");
+        return skip("rules_are_istios", "Istio's goldens are not on this machine");
     };
     for (name, change) in CASES {
         let golden = std::fs::read_to_string(folder.join(format!("{name}.golden"))).unwrap();
@@ -56,7 +55,7 @@ fn rules_are_istios() {
         assert_eq!(normal(&ours.concat()), normal(&golden), "{name}");
     }
     for (name, needs) in NOT_BUILT {
-        common::skip(&format!("golden {name}"), &format!("{needs} is not built"));
+        skip(&format!("golden {name}"), &format!("{needs} is not built"));
     }
 }
 

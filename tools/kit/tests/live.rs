@@ -5,8 +5,7 @@
 //! Method: two pods on a bridge, listeners that report where a connection was going, and clients
 //! whose file-system user is the proxy's (1337) or an app's.
 
-mod common;
-
+use kit::around::skip;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::mpsc::{Receiver, channel},
@@ -45,7 +44,7 @@ fn iptables_catches_and_exempts() {
 #[test]
 fn pods_reach_each_other_and_the_host_sees_nothing() {
     if privilege() != Privilege::Root {
-        return common::skip("pods_reach_each_other", "needs root");
+        return skip("pods_reach_each_other", "needs root");
     }
     let before = std::fs::read_to_string("/proc/net/dev").unwrap().lines().count();
     let (network, client, server) = two_pods();
@@ -62,10 +61,10 @@ fn pods_reach_each_other_and_the_host_sees_nothing() {
 fn check(via: Via) {
     let name = format!("{via}_catches_and_exempts");
     if privilege() != Privilege::Root {
-        return common::skip(&name, "needs root");
+        return skip(&name, "needs root");
     }
     if !via.is_present() {
-        return common::skip(&name, &format!("{via} is not installed"));
+        return skip(&name, &format!("{via} is not installed"));
     }
     let (_network, client, server) = two_pods();
     let families = 1 + usize::from(server.ip6.is_some());

@@ -1,7 +1,6 @@
 //! A capture sees what crosses between two pods: TLS as TLS, plaintext as plaintext.
 
-mod common;
-
+use kit::around::skip;
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -20,7 +19,7 @@ const PLAIN_PORT: u16 = 8080;
 #[test]
 fn plaintext_and_tls_are_told_apart() {
     if privilege() != Privilege::Root {
-        return common::skip("plaintext_and_tls_are_told_apart", "needs root");
+        return skip("plaintext_and_tls_are_told_apart", "needs root");
     }
     let mut network = Network::create(Plan::default()).unwrap();
     let client = network.add_pod("client", Ipv4Addr::new(10, 244, 1, 10)).unwrap().clone();

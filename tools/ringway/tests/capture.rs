@@ -1,7 +1,6 @@
 //! `ringway capture` as a user types it.
 
-mod common;
-
+use kit::around::skip;
 use std::process::{Command, Output};
 
 use kit::net::{Namespace, Privilege, privilege};
@@ -49,7 +48,7 @@ fn what_is_not_built_or_not_meant_is_refused_with_a_hint() {
 #[test]
 fn rules_come_and_go_in_a_namespace() {
     if privilege() != Privilege::Root {
-        return common::skip("rules_come_and_go_in_a_namespace", "needs root");
+        return skip("rules_come_and_go_in_a_namespace", "needs root");
     }
     let namespace = Namespace::create("capture").unwrap();
     let count = |namespace: &Namespace| {

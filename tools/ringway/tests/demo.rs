@@ -2,8 +2,7 @@
 //!
 //! It needs the other two programs beside this one (`cargo build`), and root.
 
-mod common;
-
+use kit::around::skip;
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -74,7 +73,7 @@ fn envoy_takes_the_place_of_either_side() {
     let name = "envoy_takes_the_place_of_either_side";
     let Some(_guard) = ready(name) else { return };
     let Some(envoy) = envoy() else {
-        return common::skip(name, "no Envoy: set RINGWAY_ENVOY or run `cargo xtask test`");
+        return skip(name, "no Envoy: set RINGWAY_ENVOY or run `cargo xtask test`");
     };
     for pod in ["reviews-v1", "productpage"] {
         let done = run(&["--json", "--sidecar", &format!("{pod}={}", envoy.display())]);
@@ -90,20 +89,9 @@ fn envoy_takes_the_place_of_either_side() {
     nothing_is_left();
 }
 
-/// The program itself: what pip puts in `bin` may be a script in front of it.
 fn envoy() -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_ringway")).ancestors().nth(2)?;
-    let named = std::env::var_os("RINGWAY_ENVOY").map(PathBuf::from);
-    let found = named.unwrap_or_else(|| target.join("venv/bin/envoy"));
-    let is_program =
-        |path: &Path| std::fs::read(path).is_ok_and(|text| text.starts_with(b"\x7fELF"));
-    if is_program(&found) {
-        return Some(found);
-    }
-    let library = found.parent()?.parent()?.join("lib");
-    let pythons = std::fs::read_dir(library).ok()?.flatten();
-    let mut inside = pythons.map(|entry| entry.path().join("site-packages/envoy/_bin/envoy"));
-    inside.find(|path| is_program(path))
+    kit::around::envoy(target)
 }
 
 fn check(report: &Value) {
@@ -148,13 +136,13 @@ fn nothing_is_left() {
 
 fn ready(name: &str) -> Option<File> {
     if privilege() != Privilege::Root {
-        common::skip(name, "needs root");
+        skip(name, "needs root");
         return None;
     }
     let beside = Path::new(env!("CARGO_BIN_EXE_ringway")).parent().unwrap();
     for program in ["ringwayd", "ringway-proxy"] {
         if !beside.join(program).is_file() {
-            common::skip(name, &format!("{program} is not built beside ringway"));
+            skip(name, &format!("{program} is not built beside ringway"));
             return None;
         }
     }

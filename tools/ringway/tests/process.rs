@@ -1,7 +1,6 @@
 //! Processes in pods: whose they are, and that they end with the one who started them.
 
-mod common;
-
+use kit::around::skip;
 use std::{fs, os::unix::fs::PermissionsExt, process::Command, thread, time::Duration};
 
 use kit::net::{Namespace, Privilege, Recorded, Spawn, privilege};
@@ -9,7 +8,7 @@ use kit::net::{Namespace, Privilege, Recorded, Spawn, privilege};
 #[test]
 fn a_proxy_runs_as_1337_from_a_folder_it_cannot_enter() {
     if privilege() != Privilege::Root {
-        return common::skip("a_proxy_runs_as_1337_from_a_folder_it_cannot_enter", "needs root");
+        return skip("a_proxy_runs_as_1337_from_a_folder_it_cannot_enter", "needs root");
     }
     let closed = tempfile::tempdir().unwrap();
     let program = closed.path().join("sleep");
