@@ -87,10 +87,15 @@ impl Stage {
         if make == Make::RingwayEpoll {
             command.env("RINGWAY_DRIVER", "epoll");
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let said = place.folder.path().join("demo.log");
+        let log = fs::File::create(&said).map_err(|error| error.to_string())?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let child = command.spawn().map_err(|error| format!("ringway demo: {error}"))?;
         let mut stage = Self { folder: target.join("demo"), child, ringway };
-        stage.wait_for_report()?;
+        stage.wait_for_report().map_err(|why| {
+            let said = fs::read_to_string(said).unwrap_or_default();
+            format!("{why}; it said: {}", said.trim())
+        })?;
         Ok(stage)
     }
 

@@ -268,11 +268,15 @@ impl Starter<'_> {
         self.proxy_file(name, &text)
     }
 
-    /// A file that only the proxies may read.
+    /// A file that only the proxies may read. All proxies share the root certificate, and one that
+    /// reads it while it is written for the next must not find it empty.
     fn proxy_file(&self, name: &str, content: &str) -> Result<PathBuf, Failure> {
         let path = self.folder.run().join(name);
-        fs::write(&path, content).context(|| format!("cannot write {}", path.display()))?;
-        folder::give_to_proxy(&path)?;
+        let passing = path.with_extension("new");
+        let place = || format!("cannot write {}", path.display());
+        fs::write(&passing, content).context(place)?;
+        folder::give_to_proxy(&passing)?;
+        fs::rename(&passing, &path).context(place)?;
         Ok(path)
     }
 
