@@ -20,14 +20,14 @@ pub(crate) fn facts(place: &Place) -> Vec<(String, String)> {
             "cores".to_owned(),
             format!("load and origin on {}, proxies on {}", place.cores.ours, place.cores.theirs),
         ),
+        ("network".to_owned(), place.network.clone()),
         ("ringway".to_owned(), version(&programs.ringway_proxy, "--version")),
         ("envoy".to_owned(), other(&programs.envoy, "--version")),
         ("haproxy".to_owned(), other(&programs.haproxy, "-v")),
         ("nginx".to_owned(), other(&programs.nginx, "-v")),
     ];
-    for name in ["net.ipv4.tcp_congestion_control", "net.core.default_qdisc"] {
-        facts.push((name.to_owned(), sysctl(name)));
-    }
+    let name = "net.ipv4.tcp_congestion_control";
+    facts.push((name.to_owned(), sysctl(name)));
     facts
 }
 

@@ -11,6 +11,7 @@ mod cores;
 mod facts;
 mod figures;
 mod hold;
+mod network;
 mod origin;
 mod peer;
 mod place;

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     Outcome,
     cores::{self, Cores},
+    network,
     origin::Origin,
     peer::Make,
     programs::Programs,
@@ -19,6 +20,8 @@ pub(crate) struct Place {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) origin: Origin,
     pub(crate) bar: ProgressBar,
+    /// What the traffic passes through, in words.
+    pub(crate) network: String,
     /// Beginnings of the names of those that are wanted; none: all.
     wanted: Vec<String>,
 }
@@ -26,6 +29,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(no_build: bool, wanted: &[String]) -> Outcome<Self> {
         let programs = Programs::find(no_build)?;
+        let network = network::prepare();
         cores::raise_descriptors();
         let cores = Cores::take()?;
         let bar = ProgressBar::new_spinner();
@@ -38,6 +42,7 @@ impl Place {
             folder: tempfile::tempdir().map_err(|error| error.to_string())?,
             origin: Origin::start(Ipv4Addr::LOCALHOST)?,
             bar,
+            network,
             wanted: wanted.to_vec(),
         })
     }

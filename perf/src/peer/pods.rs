@@ -13,7 +13,9 @@ use kit::{
 use serde_json::{Value, json};
 
 use super::{Peer, Process, ours, write};
-use crate::{Outcome, bootstrap, certificates, origin::Origin, place::Place};
+use crate::{
+    Outcome, bootstrap, certificates, network::pin_congestion_control, origin::Origin, place::Place,
+};
 
 /// Where Istio's rules lead connections to.
 const OUTBOUND: u16 = 15001;
@@ -43,6 +45,9 @@ pub(super) fn start(peer: &mut Peer, place: &Place) -> Outcome<()> {
     let mut network = Network::create(Plan::default()).map_err(failed)?;
     let client = network.add_pod("client", CLIENT_IP).map_err(failed)?.clone();
     let server = network.add_pod("server", SERVER_IP).map_err(failed)?.clone();
+    for pod in [&client, &server] {
+        pod.namespace.run(pin_congestion_control).map_err(failed)?.map_err(failed)?;
+    }
     let origin = server.namespace.run(|| Origin::start(ANY)).map_err(failed)??;
     let target = SocketAddr::new(SERVER_IP.into(), origin.http.port());
     let [ours, theirs] = certificates::pair()?;

@@ -11,7 +11,7 @@ mod record;
 mod userns;
 
 pub use self::{
-    namespace::Namespace,
+    namespace::{Namespace, leave_for_own_namespace, set_congestion_control},
     network::{Network, Plan, Pod},
     process::{CHILD, Process, Spawn, become_child, child_arguments},
     record::{Record, Recorded, start_time},

@@ -11,7 +11,7 @@ use std::{
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::NetError;
+use super::{NetError, link};
 
 /// The file that stands for the calling thread's network namespace.
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
@@ -116,6 +116,25 @@ impl Namespace {
     fn lost(&self) -> NetError {
         NetError::other(format!("the thread of {} is gone", self.name), "its work panicked")
     }
+}
+
+/// Moves the calling thread, and all threads and processes that it starts from now on, to a network
+/// namespace of its own: nothing is in it but the loopback interface, which is up.
+///
+/// # Errors
+/// It needs root (`CAP_SYS_ADMIN`); then nothing has changed.
+pub fn leave_for_own_namespace() -> Result<(), NetError> {
+    unshare(CloneFlags::CLONE_NEWNET)
+        .map_err(|e| NetError::new("cannot make a network namespace", e))?;
+    on_own_runtime(|| async { link::Links::open()?.up("lo").await })?
+}
+
+/// Sets the congestion control of the calling thread's namespace, for sockets made from now on.
+///
+/// # Errors
+/// The kernel does not have it, or `/proc/sys` cannot be written to.
+pub fn set_congestion_control(name: &str) -> Result<(), NetError> {
+    link::sysctl("ipv4/tcp_congestion_control", name)
 }
 
 fn on_own_runtime<T, F: Future<Output = T>>(make: impl FnOnce() -> F) -> Result<T, NetError> {
