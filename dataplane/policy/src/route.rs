@@ -35,9 +35,10 @@ pub enum NotFound {
 pub fn find<'t>(table: &'t RouteTable, head: &Head, _random: u64) -> Result<Found<'t>, NotFound> {
     let at = host(table, head.authority()).ok_or(NotFound::Host)?;
     let host = table.hosts.get(at).ok_or(NotFound::Host)?;
-    let mut routes = host.routes.iter().enumerate();
-    let (index, route) =
-        routes.find(|(_, route)| matches(&route.matches, head)).ok_or(NotFound::Route)?;
+    let path = matcher::bare(head.path());
+    let index = host.routes.find(path, |route| matches(&route.matches, path, head));
+    let index = index.ok_or(NotFound::Route)?;
+    let route = host.routes.get(index).ok_or(NotFound::Route)?;
     Ok(Found { host, route, at: (at, index) })
 }
 
@@ -97,8 +98,8 @@ fn without_port(authority: &[u8]) -> &[u8] {
     authority.get(..colon).unwrap_or(authority)
 }
 
-fn matches(asked: &RouteMatch, head: &Head) -> bool {
-    path_matches(asked, matcher::bare(head.path()))
+fn matches(asked: &RouteMatch, path: &[u8], head: &Head) -> bool {
+    path_matches(asked, path)
         && asked.headers.iter().all(|header| matcher::header(header, head))
         && asked.query.iter().all(|query| matcher::query(query, head.path()))
 }

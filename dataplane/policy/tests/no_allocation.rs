@@ -1,6 +1,5 @@
 //! After warm-up a request's whole way through the decisions costs no allocation.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,13 +96,13 @@ fn table() -> RouteTable {
     };
     let host = VirtualHost {
         name: "v".into(),
-        routes: vec![Arc::new(route)],
+        routes: vec![Arc::new(route)].into(),
         attempt_count: true,
         headers: changes(),
     };
     RouteTable {
         hosts: vec![Arc::new(host)],
-        exact: HashMap::from([(bytes("reviews"), 0)]),
+        exact: [(bytes("reviews"), 0)].into(),
         ignore_port: true,
         headers: changes(),
         ..RouteTable::default()

@@ -6,6 +6,7 @@ mod listener;
 mod matcher;
 mod rbac;
 mod route;
+mod route_list;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use listener::*;
 pub use matcher::*;
 pub use rbac::*;
 pub use route::*;
+pub use route_list::RouteList;
 
 /// All that a worker needs to know, as of one moment.
 #[derive(Debug, Default)]

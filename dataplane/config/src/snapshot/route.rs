@@ -1,12 +1,12 @@
 //! Route tables.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use regex::bytes::Regex;
 
-use super::{HeaderMatch, QueryMatch, Weighted};
+use super::{HeaderMatch, QueryMatch, RouteList, Weighted};
 
 /// `RouteConfiguration`, compiled.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub struct VirtualHost {
     /// Its name.
     pub name: Arc<str>,
     /// Its routes, first match wins.
-    pub routes: Vec<Arc<Route>>,
+    pub routes: RouteList,
     /// Adds `x-envoy-attempt-count` to the upstream request.
     pub attempt_count: bool,
     /// Changes to headers.

@@ -30,7 +30,7 @@ fn domains(ignore_port: bool) -> RouteTable {
     let exact: [(&str, usize); 3] = [("foo.com", 0), ("foo.com:81", 0), ("[::1]", 7)];
     RouteTable {
         hosts: hosts.into(),
-        exact: exact.iter().map(|(name, at)| (path(name), *at)).collect::<HashMap<_, _>>(),
+        exact: exact.iter().map(|(name, at)| (path(name), *at)).collect(),
         suffixes: vec![(path("-bar.foo.com"), 2), (path(".b.foo.com"), 3), (path(".foo.com"), 1)],
         prefixes: vec![(path("foo.org."), 5), (path("foo."), 4)],
         any: Some(6),
