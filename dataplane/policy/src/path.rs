@@ -80,12 +80,28 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 
 /// There is something that [`segments`] might change. A dot alone is no reason.
 fn is_rough(path: &[u8]) -> bool {
-    let dot = path.windows(2).any(|pair| pair == b"/.");
-    dot || path.iter().any(|byte| matches!(byte, b'%' | b'\\') || is_escaped_raw(*byte))
+    /// What is no reason to write a path anew, wherever it stands.
+    const SMOOTH: [bool; 256] = {
+        let mut smooth = [false; 256];
+        let mut byte = 0;
+        while byte < smooth.len() {
+            smooth[byte] = byte as u8 != b'%' && byte as u8 != b'\\' && !is_escaped_raw(byte as u8);
+            byte += 1;
+        }
+        smooth
+    };
+    let is_smooth = |byte: &u8| SMOOTH.get(usize::from(*byte)).copied().unwrap_or_default();
+    !path.iter().all(is_smooth) || begins_segment(path, b'.')
 }
 
 fn has_double(path: &[u8]) -> bool {
-    path.windows(2).any(|pair| pair == b"//") || memchr::memchr(b'\\', path).is_some()
+    begins_segment(path, b'/') || memchr::memchr(b'\\', path).is_some()
+}
+
+/// The byte stands behind a slash somewhere.
+fn begins_segment(path: &[u8], byte: u8) -> bool {
+    let is_behind = |at: usize| at.checked_sub(1).and_then(|at| path.get(at)) == Some(&b'/');
+    memchr::memchr_iter(byte, path).any(is_behind)
 }
 
 fn has_escaped(path: &[u8]) -> bool {
@@ -199,7 +215,7 @@ fn is_unreserved(byte: u8) -> bool {
 
 /// Written as an escape where it comes raw. (The codec lets no control, space or byte above 0x7e
 /// through; they are escaped all the same.)
-fn is_escaped_raw(byte: u8) -> bool {
+const fn is_escaped_raw(byte: u8) -> bool {
     matches!(byte, 0..=b' ' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x7f..)
 }
 

@@ -3,6 +3,8 @@
 //! The bytes as they came stay in `base`; what filters set later goes to `extra`. A [`Head`] is
 //! cleared and used again, so that after warm-up it allocates nothing.
 
+use std::ops::Range;
+
 /// Where a piece of a head stands: in the bytes as they came, or in the bytes added later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -51,12 +53,43 @@ pub enum Known {
     Via,
     XEnvoyAttemptCount,
     XEnvoyExpectedRqTimeoutMs,
+    /// Any other `x-envoy-…`: to be compared by its bytes.
+    XEnvoyOther,
     XEnvoyUpstreamRqTimeoutMs,
     XEnvoyUpstreamServiceTime,
     XForwardedClientCert,
     XForwardedFor,
     XForwardedProto,
     XRequestId,
+}
+
+/// A set of known names, so that asking for what is not there looks at no field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names(u64);
+
+impl Names {
+    /// These names.
+    pub const fn of(names: &[Known]) -> Self {
+        let (mut set, mut rest) = (0, names);
+        while let [first, others @ ..] = rest {
+            set |= 1 << *first as u8;
+            rest = others;
+        }
+        Self(set)
+    }
+
+    /// Whether the two sets have a name in common.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    fn add(&mut self, name: Known) {
+        self.0 |= 1 << name as u8;
+    }
+
+    fn take_out(&mut self, name: Known) {
+        self.0 &= !(1 << name as u8);
+    }
 }
 
 /// The HTTP version of a message.
@@ -89,6 +122,8 @@ pub struct Head {
     base: Vec<u8>,
     extra: Vec<u8>,
     fields: Vec<Field>,
+    /// The names among the fields, and perhaps some that were among them.
+    names: Names,
     /// Request: the method. Response: empty.
     pub method: Span,
     /// Request: the path with its query (`:path`). Response: empty.
@@ -128,6 +163,24 @@ impl Head {
     /// The bytes as they came, for the codec that fills the head in (it lowers names in place).
     pub fn base_mut(&mut self) -> &mut [u8] {
         &mut self.base
+    }
+
+    /// The bytes as they came.
+    pub fn base(&self) -> &[u8] {
+        &self.base
+    }
+
+    /// Where the line of a field stands among the bytes as they came, if it stands there as it is
+    /// written: name, colon, space, value, CRLF.
+    pub fn line(&self, field: &Field) -> Option<Range<usize>> {
+        let Field { name, value, .. } = *field;
+        let (start, colon) = (name.start as usize, name.start as usize + name.len as usize);
+        let end = value.start as usize + value.len as usize;
+        let came = (name.len | value.len) & EXTRA == 0 && value.start as usize == colon + 2;
+        let is_line = came
+            && self.base.get(colon..colon + 2) == Some(b": ")
+            && self.base.get(end..end + 2) == Some(b"\r\n");
+        is_line.then_some(start..end + 2)
     }
 
     /// A span over the bytes as they came. Out of range means the empty span.
@@ -185,8 +238,16 @@ impl Head {
         self.fields.iter().map(|field| (self.get(field.name), self.get(field.value)))
     }
 
+    /// Whether there may be a field of one of these names; no is certain.
+    pub fn may_have(&self, names: Names) -> bool {
+        self.names.meets(names)
+    }
+
     /// The first value of a known field.
     pub fn value(&self, known: Known) -> Option<&[u8]> {
+        if !self.may_have(Names::of(&[known])) {
+            return None;
+        }
         self.fields.iter().find(|field| field.known == known).map(|field| self.get(field.value))
     }
 
@@ -197,6 +258,7 @@ impl Head {
 
     /// Appends a field that stands in the bytes as they came.
     pub fn push(&mut self, field: Field) {
+        self.names.add(field.known);
         self.fields.push(field);
     }
 
@@ -222,7 +284,7 @@ impl Head {
             value: self.add_bytes(value),
             known: Known::of(name),
         };
-        self.fields.push(field);
+        self.push(field);
         true
     }
 
@@ -233,14 +295,31 @@ impl Head {
         self.append(name, value)
     }
 
+    /// [`set`](Self::set) to a number.
+    pub fn set_number(&mut self, name: &[u8], value: u64) -> bool {
+        self.set(name, itoa::Buffer::new().format(value).as_bytes())
+    }
+
     /// Removes every field of that lower-case name.
     pub fn remove(&mut self, name: &[u8]) {
-        self.remove_where(|head, field| head.get(field.name) == name);
+        match Known::of(name) {
+            known @ (Known::Other | Known::XEnvoyOther) => {
+                if self.may_have(Names::of(&[known])) {
+                    self.remove_where(|head, field| {
+                        field.known == known && head.get(field.name) == name
+                    });
+                }
+            }
+            known => self.remove_known(known),
+        }
     }
 
     /// Removes every field of a known name.
     pub fn remove_known(&mut self, known: Known) {
-        self.retain(|field| field.known != known);
+        if self.may_have(Names::of(&[known])) {
+            self.retain(|field| field.known != known);
+            self.names.take_out(known);
+        }
     }
 
     /// Keeps the fields for which `keep` says so.
@@ -261,38 +340,49 @@ impl Head {
     }
 }
 
+/// Finds a name among those of its length, each compared as a number or two.
+macro_rules! known {
+    ($name:expr; $($length:literal { $($text:literal => $known:ident),+ $(,)? })+) => {
+        match $name.len() {
+            $($length => {
+                let name: Option<&[u8; $length]> = $name.first_chunk();
+                match name {
+                    $(Some(name) if name == $text => Self::$known,)+
+                    _ => Self::unknown($name),
+                }
+            })+
+            _ => Self::unknown($name),
+        }
+    };
+}
+
 impl Known {
     /// The number of a lower-case name.
     pub fn of(name: &[u8]) -> Self {
-        match name {
-            b"accept" => Self::Accept,
-            b"authorization" => Self::Authorization,
-            b"connection" => Self::Connection,
-            b"content-length" => Self::ContentLength,
-            b"content-type" => Self::ContentType,
-            b"cookie" => Self::Cookie,
-            b"date" => Self::Date,
-            b"expect" => Self::Expect,
-            b"host" => Self::Host,
-            b"http2-settings" => Self::Http2Settings,
-            b"keep-alive" => Self::KeepAlive,
-            b"proxy-connection" => Self::ProxyConnection,
-            b"server" => Self::Server,
-            b"te" => Self::Te,
-            b"trailer" => Self::Trailer,
-            b"transfer-encoding" => Self::TransferEncoding,
-            b"upgrade" => Self::Upgrade,
-            b"user-agent" => Self::UserAgent,
-            b"via" => Self::Via,
-            b"x-envoy-attempt-count" => Self::XEnvoyAttemptCount,
-            b"x-envoy-expected-rq-timeout-ms" => Self::XEnvoyExpectedRqTimeoutMs,
-            b"x-envoy-upstream-rq-timeout-ms" => Self::XEnvoyUpstreamRqTimeoutMs,
-            b"x-envoy-upstream-service-time" => Self::XEnvoyUpstreamServiceTime,
-            b"x-forwarded-client-cert" => Self::XForwardedClientCert,
-            b"x-forwarded-for" => Self::XForwardedFor,
-            b"x-forwarded-proto" => Self::XForwardedProto,
-            b"x-request-id" => Self::XRequestId,
-            _ => Self::Other,
+        known! { name;
+            2 { b"te" => Te }
+            3 { b"via" => Via }
+            4 { b"host" => Host, b"date" => Date }
+            6 { b"accept" => Accept, b"cookie" => Cookie, b"expect" => Expect, b"server" => Server }
+            7 { b"trailer" => Trailer, b"upgrade" => Upgrade }
+            10 { b"user-agent" => UserAgent, b"connection" => Connection, b"keep-alive" => KeepAlive }
+            12 { b"content-type" => ContentType, b"x-request-id" => XRequestId }
+            13 { b"authorization" => Authorization }
+            14 { b"content-length" => ContentLength, b"http2-settings" => Http2Settings }
+            15 { b"x-forwarded-for" => XForwardedFor }
+            16 { b"proxy-connection" => ProxyConnection }
+            17 { b"x-forwarded-proto" => XForwardedProto, b"transfer-encoding" => TransferEncoding }
+            21 { b"x-envoy-attempt-count" => XEnvoyAttemptCount }
+            23 { b"x-forwarded-client-cert" => XForwardedClientCert }
+            29 { b"x-envoy-upstream-service-time" => XEnvoyUpstreamServiceTime }
+            30 {
+                b"x-envoy-upstream-rq-timeout-ms" => XEnvoyUpstreamRqTimeoutMs,
+                b"x-envoy-expected-rq-timeout-ms" => XEnvoyExpectedRqTimeoutMs,
+            }
         }
+    }
+
+    fn unknown(name: &[u8]) -> Self {
+        if name.starts_with(b"x-envoy-") { Self::XEnvoyOther } else { Self::Other }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use config::snapshot::{HttpManager, RouteTable};
 use tls::session::Peer;
 use wire::h1::strip_hop_by_hop;
-use wire::head::{Head, Known};
+use wire::head::{Head, Known, Names};
 
 use super::{changes, client_cert, text};
 use crate::route::Found;
@@ -43,6 +43,13 @@ pub struct Attempt<'c> {
     pub timeout: Option<Duration>,
 }
 
+/// The names of what steers Envoy's router, or is told at the edge, are among these.
+const OF_ENVOY: Names = Names::of(&[
+    Known::XEnvoyExpectedRqTimeoutMs,
+    Known::XEnvoyUpstreamRqTimeoutMs,
+    Known::XEnvoyOther,
+]);
+
 /// Prepares a request as it arrives. Returns the client's address as far as it may be believed.
 ///
 /// No request counts as internal: Envoy 1.40 takes one for internal only where
@@ -50,11 +57,16 @@ pub struct Attempt<'c> {
 pub fn request(head: &mut Head, context: &RequestContext<'_>) -> IpAddr {
     let manager = context.manager;
     strip_hop_by_hop(head);
-    head.remove_where(|head, field| is_internal(head.get(field.name)));
+    let has_any = head.may_have(OF_ENVOY);
+    if has_any {
+        head.remove_where(|head, field| is_internal(head.get(field.name)));
+    }
     let source = context.source.ip().to_canonical();
     let scheme: &[u8] = if context.peer.is_some() { b"https" } else { b"http" };
     let remote = if manager.use_remote_address {
-        head.remove_where(|head, field| is_of_the_edge(head.get(field.name)));
+        if has_any {
+            head.remove_where(|head, field| is_of_the_edge(head.get(field.name)));
+        }
         let told = if source.is_loopback() { context.local.to_canonical() } else { source };
         text::join(head, b"x-forwarded-for", b",", |out| text::write(out, told));
         head.set(b"x-forwarded-proto", scheme);
@@ -77,7 +89,7 @@ pub fn request(head: &mut Head, context: &RequestContext<'_>) -> IpAddr {
 /// Prepares a request for the upstream, once; [`retry`] does for later attempts.
 pub fn forward(head: &mut Head, attempt: &Attempt<'_>) {
     if let Some(timeout) = attempt.timeout.filter(|_| !attempt.manager.suppress_envoy_headers) {
-        text::set(head, b"x-envoy-expected-rq-timeout-ms", timeout.as_millis());
+        head.set_number(b"x-envoy-expected-rq-timeout-ms", text::millis(timeout));
     }
     retry(head, attempt);
     changes::apply(head, attempt.table, attempt.found, |level| &level.request);
@@ -86,7 +98,7 @@ pub fn forward(head: &mut Head, attempt: &Attempt<'_>) {
 /// Brings `x-envoy-attempt-count` up to date before a request is sent again.
 pub fn retry(head: &mut Head, attempt: &Attempt<'_>) {
     if attempt.found.host.attempt_count {
-        text::set(head, b"x-envoy-attempt-count", attempt.attempt);
+        head.set_number(b"x-envoy-attempt-count", attempt.attempt.into());
     }
 }
 
@@ -103,6 +115,7 @@ fn request_id(head: &mut Head, context: &RequestContext<'_>) {
 
 /// The address at the end of `x-forwarded-for`: the nearest proxy's word on its client.
 fn last_forwarded_for(head: &Head) -> Option<IpAddr> {
+    head.value(Known::XForwardedFor)?;
     let last = head.values(b"x-forwarded-for").last()?;
     let last = last.rsplit(|byte| *byte == b',').next()?;
     let address: IpAddr = std::str::from_utf8(last.trim_ascii()).ok()?.parse().ok()?;

@@ -14,7 +14,7 @@ use crate::route::Found;
 pub fn returned(head: &mut Head, attempt: &Attempt<'_>, taken: Duration) {
     strip_hop_by_hop(head);
     if !attempt.manager.suppress_envoy_headers {
-        text::set(head, b"x-envoy-upstream-service-time", taken.as_millis());
+        head.set_number(b"x-envoy-upstream-service-time", text::millis(taken));
     }
     local_changes(head, attempt.table, attempt.found);
 }
@@ -33,7 +33,7 @@ pub fn local(head: &mut Head, status: u16, body: &[u8]) {
     head.framing = Framing::Length(body.len() as u64);
     head.keep_alive = true;
     if !body.is_empty() {
-        text::set(head, b"content-length", body.len());
+        head.set_number(b"content-length", body.len() as u64);
         head.append(b"content-type", b"text/plain");
     }
 }

@@ -1,6 +1,7 @@
 //! Values written into reused room.
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use wire::head::Head;
 
@@ -20,6 +21,11 @@ impl Write for Text<'_> {
 pub(super) fn write(out: &mut Vec<u8>, value: impl fmt::Display) {
     // `Text` cannot fail.
     let _ = write!(Text(out), "{value}");
+}
+
+/// Whole milliseconds; the highest number there is for what is longer than that.
+pub(super) fn millis(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000).saturating_add(u64::from(time.subsec_millis()))
 }
 
 /// Sets a field to a formatted value.

@@ -42,7 +42,13 @@ fn is_host(host: &[u8]) -> bool {
 
 /// Unreserved characters and sub-delimiters of RFC 3986.
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'$' | b'&'..=b'.' | b';' | b'=' | b'_' | b'~')
+}
+
+/// Visible ASCII characters only. Looks at all of them: that is faster than stopping at the first.
+pub(super) fn is_visible(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |all, byte| all & matches!(byte, b'!'..=b'~'))
 }
 
 fn is_port(port: &[u8]) -> bool {

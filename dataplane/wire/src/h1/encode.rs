@@ -1,6 +1,9 @@
 //! Heads and chunks written as Envoy's HTTP/1 codec writes them.
 
-use crate::head::{Framing, Head, Known, Version};
+use std::ops::Range;
+
+use super::authority;
+use crate::head::{Field, Framing, Head, Known, Version};
 
 /// What ends a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
@@ -92,26 +95,67 @@ pub fn chunk_head(len: usize, out: &mut [u8; 18]) -> usize {
 }
 
 fn put_fields(head: &Head, framing: Framing, keeps_length: bool, out: &mut impl Sink) -> bool {
-    let mut written = framing == Framing::None;
+    let mut is_framed = framing == Framing::None;
+    // Lines that came one behind the other and are unchanged go out as one piece.
+    let mut run = Range::default();
     for field in head.fields() {
-        let put = match (field.known, framing) {
-            (Known::TransferEncoding | Known::Host, _) => true,
-            (Known::ContentLength, Framing::Length(_)) if !written => {
-                written = true;
-                put_framing(framing, out)
+        let put = match fate(head, field, framing, keeps_length, &mut is_framed) {
+            Fate::Dropped => true,
+            Fate::Kept => match head.line(field) {
+                Some(line) if line.start == run.end => {
+                    run.end = line.end;
+                    true
+                }
+                Some(line) => put_run(head, &std::mem::replace(&mut run, line), out),
+                None => {
+                    put_run(head, &std::mem::take(&mut run), out) && put_field(head, field, out)
+                }
+            },
+            Fate::Replaced => {
+                put_run(head, &std::mem::take(&mut run), out) && put_framing(framing, out)
             }
-            (Known::ContentLength, Framing::None) if keeps_length => put_field(head, field, out),
-            (Known::ContentLength, _) => true,
-            _ => put_field(head, field, out),
         };
         if !put {
             return false;
         }
     }
-    (written || put_framing(framing, out)) && out.put(b"\r\n")
+    put_run(head, &run, out) && (is_framed || put_framing(framing, out)) && out.put(b"\r\n")
 }
 
-fn put_field(head: &Head, field: &crate::head::Field, out: &mut impl Sink) -> bool {
+/// What becomes of a field's line.
+enum Fate {
+    Dropped,
+    Kept,
+    /// The framing stands in its place.
+    Replaced,
+}
+
+fn fate(
+    head: &Head,
+    field: &Field,
+    framing: Framing,
+    keeps_length: bool,
+    is_framed: &mut bool,
+) -> Fate {
+    match (field.known, framing) {
+        (Known::TransferEncoding | Known::Host, _) => Fate::Dropped,
+        (Known::ContentLength, Framing::Length(length)) if !*is_framed => {
+            *is_framed = true;
+            // What came may have zeros in front, which not everybody reads alike.
+            let is_same = head.get(field.value) == itoa::Buffer::new().format(length).as_bytes();
+            if is_same { Fate::Kept } else { Fate::Replaced }
+        }
+        (Known::ContentLength, Framing::None) if keeps_length => Fate::Kept,
+        (Known::ContentLength, _) => Fate::Dropped,
+        _ => Fate::Kept,
+    }
+}
+
+fn put_run(head: &Head, run: &Range<usize>, out: &mut impl Sink) -> bool {
+    run.is_empty() || out.put(head.base().get(run.clone()).unwrap_or_default())
+}
+
+fn put_field(head: &Head, field: &Field, out: &mut impl Sink) -> bool {
     out.put(head.get(field.name))
         && out.put(b": ")
         && out.put(head.get(field.value))
@@ -136,7 +180,7 @@ fn usually_has_body(method: &[u8]) -> bool {
 
 /// Visible characters only, so that a start line has as many words as it should.
 fn is_word(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, b'!'..=b'~'))
+    !bytes.is_empty() && authority::is_visible(bytes)
 }
 
 /// The usual reason phrase of a status, as Envoy writes it.

@@ -1,7 +1,18 @@
 //! Fields that belong to one connection and are not passed on (RFC 9110, 7.6.1).
 
 use super::fields::list;
-use crate::head::{Head, Known};
+use crate::head::{Head, Known, Names};
+
+/// Names that may have to go.
+const OF_THE_HOP: Names = Names::of(&[
+    Known::Connection,
+    Known::Http2Settings,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
 
 /// Removes the fields that belong to the connection the message came by.
 ///
@@ -9,10 +20,13 @@ use crate::head::{Head, Known};
 /// it asks for trailers. `head.upgrade` decides whether `upgrade` stays, with a `connection` of
 /// our own: set it to `None` first where the upgrade is not allowed.
 pub fn strip_hop_by_hop(head: &mut Head) {
-    let trailers = head.iter().any(|(name, value)| {
-        name == b"te" && list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
-    });
-    remove_listed(head);
+    if !head.may_have(OF_THE_HOP) {
+        return;
+    }
+    let trailers = asks_for_trailers(head);
+    if lists_others(head) {
+        remove_listed(head);
+    }
     let switches = head.upgrade.is_some();
     head.retain(|field| match field.known {
         Known::Connection
@@ -30,6 +44,21 @@ pub fn strip_hop_by_hop(head: &mut Head) {
     if switches {
         head.append(b"connection", b"upgrade");
     }
+}
+
+fn asks_for_trailers(head: &Head) -> bool {
+    head.may_have(Names::of(&[Known::Te]))
+        && head.values(b"te").flat_map(list).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// `connection` lists something besides what goes in any case.
+fn lists_others(head: &Head) -> bool {
+    const GO: [&[u8]; 4] = [b"keep-alive", b"upgrade", b"te", b"http2-settings"];
+    head.may_have(Names::of(&[Known::Connection]))
+        && head
+            .values(b"connection")
+            .flat_map(list)
+            .any(|option| !GO.iter().any(|name| option.eq_ignore_ascii_case(name)))
 }
 
 /// Removes the fields that `connection` lists. The codec has refused lists that name what decides

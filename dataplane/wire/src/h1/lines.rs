@@ -16,22 +16,43 @@ pub(super) struct Lines<'a> {
 /// The whole head at the front of `bytes`, or `None` if more must come.
 ///
 /// Lines end in CRLF. RFC 9112, 2.2 lets a recipient take a bare LF too; as not every recipient
-/// does, a head that has one is refused.
+/// does, a head that has one is refused. A bare CR is left to whoever reads the tokens: none may
+/// have one, and [`check_ends`] then says what was wrong.
 pub(super) fn whole<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Lines<'a>>, Refusal> {
-    let Some(end) = super::find_end(bytes, 0) else {
-        let fits = bytes.len() <= limits.head_bytes_max;
-        return if fits { Ok(None) } else { Err(refusal::TOO_LARGE) };
+    let Some(lines) = even(bytes) else {
+        return match super::find_end(bytes, 0) {
+            None if bytes.len() <= limits.head_bytes_max => Ok(None),
+            Some(end) if end <= limits.head_bytes_max => Err(refusal::LINE_END),
+            _ => Err(refusal::TOO_LARGE),
+        };
     };
-    if end > limits.head_bytes_max {
+    if lines.consumed > limits.head_bytes_max {
         return Err(refusal::TOO_LARGE);
     }
-    let head = bytes.get(lead(bytes)..end).unwrap_or_default();
-    // The start line and the empty one are no fields.
-    let fields = count(head)?.saturating_sub(2);
-    if fields > limits.fields_max.min(super::FIELDS_MAX) {
+    if lines.fields > limits.fields_max.min(super::FIELDS_MAX) {
         return Err(refusal::TOO_MANY);
     }
-    Ok(Some(Lines { head, consumed: end, fields }))
+    Ok(Some(lines))
+}
+
+/// The lines up to the first empty one, if there is one and all of them end in CRLF.
+fn even(bytes: &[u8]) -> Option<Lines<'_>> {
+    let start = lead(bytes);
+    let (mut line, mut count) = (start, 0_usize);
+    for at in memchr::memchr_iter(b'\n', bytes.get(start..)?) {
+        let end = start + at;
+        if bytes.get(end.checked_sub(1)?) != Some(&b'\r') {
+            return None;
+        }
+        count += 1;
+        if end == line + 1 {
+            let head = bytes.get(start..=end)?;
+            // The start line and the empty one are no fields.
+            return Some(Lines { head, consumed: end + 1, fields: count.saturating_sub(2) });
+        }
+        line = end + 1;
+    }
+    None
 }
 
 /// The length of the empty lines before a head (RFC 9112, 2.2).
@@ -43,16 +64,15 @@ pub(super) fn lead(bytes: &[u8]) -> usize {
     bytes.len() - rest.len()
 }
 
-/// Counts the lines; each CR must be followed by LF and each LF preceded by CR.
-fn count(head: &[u8]) -> Result<usize, Refusal> {
-    let mut lines = 0;
+/// Each CR must be followed by LF and each LF preceded by CR.
+pub(super) fn check_ends(head: &[u8]) -> Result<(), Refusal> {
     let mut cr = None;
     for at in memchr::memchr2_iter(b'\r', b'\n', head) {
         match (head.get(at), cr.take()) {
             (Some(b'\r'), None) => cr = Some(at),
-            (Some(b'\n'), Some(before)) if before + 1 == at => lines += 1,
+            (Some(b'\n'), Some(before)) if before + 1 == at => {}
             _ => return Err(refusal::LINE_END),
         }
     }
-    if cr.is_some() { Err(refusal::LINE_END) } else { Ok(lines) }
+    if cr.is_some() { Err(refusal::LINE_END) } else { Ok(()) }
 }

@@ -85,11 +85,11 @@ fn read_connect(head: &mut Head, text: &[u8], target: &[u8]) -> Result<(), Refus
 
 /// The origin, asterisk and absolute forms (RFC 9112, 3.2).
 fn read_target(head: &mut Head, text: &[u8], target: &[u8]) -> Result<(), Refusal> {
-    if !target.iter().all(|byte| matches!(byte, b'!'..=b'~')) {
+    if !authority::is_visible(target) {
         return Err(refusal::TARGET);
     }
     match target {
-        _ if target.contains(&b'#') => return Err(refusal::FRAGMENT),
+        _ if memchr::memchr(b'#', target).is_some() => return Err(refusal::FRAGMENT),
         [b'/', ..] => head.path = fields::span(head, text, target),
         b"*" if head.method() == b"OPTIONS" => head.path = fields::span(head, text, target),
         _ => read_absolute(head, text, target)?,
@@ -147,6 +147,9 @@ fn set_upgrade(head: &mut Head, upgrade: Option<Span>) {
 }
 
 fn refuse(error: httparse::Error, head: &[u8]) -> Refusal {
+    if let Err(refusal) = lines::check_ends(head) {
+        return refusal;
+    }
     match error {
         _ if fields::has_control(head) => refusal::CHARACTERS,
         httparse::Error::HeaderName | httparse::Error::HeaderValue => refusal::FIELD,

@@ -55,7 +55,7 @@ fn read(bytes: &[u8], to: ResponseTo, limits: &Limits, head: &mut Head) -> Resul
     let room = headers.get_mut(..lines.fields).unwrap_or_default();
     httparse::ParserConfig::default()
         .parse_response_with_uninit_headers(&mut response, lines.head, room)
-        .map_err(refuse)?;
+        .map_err(|error| refuse(error, lines.head))?;
     head.start(lines.head);
     head.status = response.code.filter(|code| *code >= 100).ok_or(refusal::STATUS)?;
     head.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
@@ -93,7 +93,10 @@ fn set_framing(head: &mut Head, to: ResponseTo, facts: &Facts) -> Result<(), Ref
     Ok(())
 }
 
-fn refuse(error: httparse::Error) -> Refusal {
+fn refuse(error: httparse::Error, head: &[u8]) -> Refusal {
+    if let Err(refusal) = lines::check_ends(head) {
+        return refusal;
+    }
     match error {
         httparse::Error::HeaderName | httparse::Error::HeaderValue => refusal::FIELD,
         httparse::Error::TooManyHeaders => refusal::TOO_MANY,

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::lines;
 use super::bodies::decode;
 use super::*;
 
@@ -57,6 +58,43 @@ proptest! {
                 || (again.framing, head.framing) == (Framing::Length(0), Framing::None);
             prop_assert!(same, "{:?} became {:?}", head.framing, again.framing);
         }
+    }
+
+    #[test]
+    fn lines_of_what_is_read_end_in_crlf(bytes in soup(), after in soup()) {
+        let status = [b"HTTP/1.1 200 OK\r\n".as_slice(), &after, b"\r\n\r\n"].concat();
+        let (limits, mut head) = (Limits::default(), Head::default());
+        let read = [
+            (&bytes, parse_request(&bytes, &limits, &mut head)),
+            (&status, parse_response(&status, ResponseTo::default(), &limits, &mut head)),
+        ];
+        for (bytes, parsed) in read {
+            let Ok(Parsed::Complete { consumed }) = parsed else { continue };
+            prop_assert_eq!(lines::check_ends(&bytes[..consumed]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn lines_are_written_as_one_or_each_by_itself(
+        fields in prop::collection::vec("[a-c]{1,3}: ?[x-z ]{0,4}", 0..8),
+        gone in any::<u8>(),
+        added in any::<bool>(),
+    ) {
+        let lines: String = fields.iter().map(|line| format!("{line}\r\n")).collect();
+        let mut head = request(&get(lines.as_bytes())).expect("a request");
+        let mut at = 0;
+        head.retain(|_| {
+            at += 1;
+            gone >> (at % 8) & 1 == 0
+        });
+        if added {
+            head.append(b"x-added", b"1");
+        }
+        let each: String = fields_of(&head).lines().map(|line| format!("{line}\r\n")).collect();
+        let mut out = Vec::new();
+        prop_assert!(encode_request(&head, Framing::None, &mut out));
+        let expected = format!("GET / HTTP/1.1\r\nhost: a\r\n{each}\r\n");
+        prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]
