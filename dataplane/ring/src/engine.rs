@@ -255,7 +255,8 @@ impl<K: Kernel> Engine<K> {
     /// Waits for news: not at all where there is something to do, else spinning for a short while
     /// if that has paid off lately, then asleep until the deadline or the next alarm.
     fn wait(&mut self, deadline: Option<Nanos>) -> io::Result<()> {
-        if !self.core.untold.is_empty() || !self.core.scheduled.is_empty() {
+        let has_work = !self.core.untold.is_empty() || !self.core.scheduled.is_empty();
+        if has_work || self.kernel.expects_news() {
             return self.kernel.wait(&mut self.core, Patience::None, &mut self.news);
         }
         let until = [deadline, self.core.wheel.next()].into_iter().flatten().min();

@@ -24,6 +24,9 @@ const COPY_BYTES_MAX: usize = 2 * 1024;
 /// The bit of `outstanding` that stands for a send, whose bytes the kernel may still read.
 pub(crate) const SENDING: u8 = 2;
 
+/// io_uring: the bit that is set besides where the send is a silent one.
+pub(crate) const SILENT: u8 = 32;
+
 /// Where in its life a socket is. The first three are the caller's, the others are ours alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -84,7 +87,7 @@ pub(crate) struct Slot {
     pub(crate) parked: bool,
     /// epoll: not known to be dry. io_uring: unused.
     pub(crate) readable: bool,
-    /// epoll: not known to be full. io_uring: unused.
+    /// Not known to be full. io_uring: the last send did not fall short.
     pub(crate) writable: bool,
     /// io_uring: the operations in the kernel's hands, a bit each. epoll: 0.
     pub(crate) outstanding: u8,

@@ -15,6 +15,7 @@ use crate::start::Limits;
 use crate::sys::{self, ring::Gate};
 use lent::Lent;
 use operation::Operation;
+use silent::Silent;
 use vectored::Message;
 
 mod complete;
@@ -22,6 +23,7 @@ mod lent;
 mod operation;
 pub(crate) mod probe;
 mod setup;
+mod silent;
 mod submit;
 pub(crate) mod vectored;
 
@@ -59,6 +61,8 @@ pub(crate) struct Ring {
     messages: Vec<Box<Message>>,
     /// The completions of a turn, kept for its memory.
     completions: Vec<cqueue::Entry>,
+    /// Sends that only speak if they fall short.
+    silent: Vec<Silent>,
     /// Operations of sockets in the kernel's hands.
     outstanding: usize,
     wake_fd: RawFd,
@@ -94,6 +98,7 @@ impl Ring {
             backlog: VecDeque::new(),
             messages: Vec::new(),
             completions: Vec::with_capacity(TURN_READY),
+            silent: Vec::with_capacity(TURN_READY),
             outstanding: 0,
             wake_fd: core.waker.as_fd().as_raw_fd(),
             deaf: true,
@@ -149,10 +154,15 @@ impl Kernel for Ring {
         let messages = &mut self.messages;
         let message = (slot.queue.len() > 1)
             .then(|| vectored::filled(messages.pop().unwrap_or_default(), &slot.queue));
+        let (is_silent, mut bytes) = (slot.writable, 0);
         self.start(core, socket, Operation::Send, |slot, fd| {
             slot.message = message;
-            vectored::send(fd, slot)
+            bytes = vectored::bytes(slot);
+            vectored::send(fd, slot, is_silent)
         });
+        if is_silent {
+            self.fall_silent(core, socket, bytes);
+        }
         Step::Pending
     }
 
@@ -187,6 +197,10 @@ impl Kernel for Ring {
         }
     }
 
+    fn expects_news(&self) -> bool {
+        !self.silent.is_empty()
+    }
+
     fn wait(
         &mut self,
         core: &mut Core,
@@ -201,6 +215,7 @@ impl Kernel for Ring {
         }
         self.enter(patience)?;
         self.reap(core, news);
+        self.land(core, news);
         Ok(())
     }
 
@@ -221,6 +236,7 @@ impl Kernel for Ring {
             // Descriptors and buffers that come out are closed and returned by being dropped.
             let _ = self.enter(Patience::Ns(20_000_000));
             self.reap(core, &mut news);
+            self.land(core, &mut news);
             news.clear();
             in_vain = if self.outstanding < before { 0 } else { in_vain + 1 };
         }

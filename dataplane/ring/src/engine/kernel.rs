@@ -36,6 +36,11 @@ pub(crate) trait Kernel {
     /// How many receive buffers of a size could be used now.
     fn buffers(&self, core: &Core, size: Size) -> usize;
 
+    /// There will be news as soon as what was asked for is handed over: nobody need wait for it.
+    fn expects_news(&self) -> bool {
+        false
+    }
+
     /// Hands over what was asked for, waits for `patience`, and appends the news.
     fn wait(
         &mut self,

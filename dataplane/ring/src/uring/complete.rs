@@ -40,6 +40,9 @@ impl Ring {
         news: &mut Vec<(Socket, News)>,
     ) {
         let (result, more) = (entry.result(), cqueue::more(entry.flags()));
+        if operation == Operation::Send {
+            self.has_spoken(core, socket);
+        }
         if !more {
             self.let_go(core, operation, socket);
         }
@@ -66,7 +69,7 @@ impl Ring {
     }
 
     /// The kernel has let go of an operation.
-    fn let_go(&mut self, core: &mut Core, operation: Operation, socket: Socket) {
+    pub(super) fn let_go(&mut self, core: &mut Core, operation: Operation, socket: Socket) {
         self.outstanding -= 1;
         let Some(slot) = core.sockets.get_mut(socket) else { return };
         slot.outstanding &= !operation.bit();
