@@ -365,7 +365,11 @@ impl Known {
             4 { b"host" => Host, b"date" => Date }
             6 { b"accept" => Accept, b"cookie" => Cookie, b"expect" => Expect, b"server" => Server }
             7 { b"trailer" => Trailer, b"upgrade" => Upgrade }
-            10 { b"user-agent" => UserAgent, b"connection" => Connection, b"keep-alive" => KeepAlive }
+            10 {
+                b"user-agent" => UserAgent,
+                b"connection" => Connection,
+                b"keep-alive" => KeepAlive,
+            }
             12 { b"content-type" => ContentType, b"x-request-id" => XRequestId }
             13 { b"authorization" => Authorization }
             14 { b"content-length" => ContentLength, b"http2-settings" => Http2Settings }
