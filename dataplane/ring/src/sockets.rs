@@ -25,7 +25,7 @@ const COPY_BYTES_MAX: usize = 2 * 1024;
 pub(crate) const SENDING: u8 = 2;
 
 /// io_uring: the bit that is set besides where the send is a silent one.
-pub(crate) const SILENT: u8 = 32;
+pub(crate) const SILENT: u8 = 64;
 
 /// Where in its life a socket is. The first three are the caller's, the others are ours alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +118,13 @@ impl Slot {
         matches!(self.life, Life::Stream | Life::Flushing) && !self.broken
     }
 
+    /// The flag for a send of so many of the queued pieces. Behind the last bytes that there will be
+    /// comes a FIN at once: the kernel keeps them back for it, and one segment carries both.
+    pub(crate) fn more(&self, pieces: usize) -> i32 {
+        let ends = self.fin == Fin::Wanted || (self.life == Life::Flushing && self.hasty);
+        if ends && pieces == self.queue.len() { libc::MSG_MORE } else { 0 }
+    }
+
     /// Sends from the queue by one direct call, without waiting.
     pub(crate) fn send_directly(&self) -> io::Result<usize> {
         let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
@@ -126,7 +133,7 @@ impl Slot {
             *piece = IoSlice::new(bytes);
             count += 1;
         }
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | self.more(count);
         let pieces = pieces.get(..count).unwrap_or_default();
         sys::options(&self.fd).send_vectored_with_flags(pieces, flags)
     }

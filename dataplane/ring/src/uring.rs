@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use io_uring::squeue::Entry;
-use io_uring::{IoUring, cqueue, opcode, types};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use crate::driver::{Size, Socket};
 use crate::engine::{
@@ -157,8 +157,9 @@ impl Kernel for Ring {
         let (is_silent, mut bytes) = (slot.writable, 0);
         self.start(core, socket, Operation::Send, |slot, fd| {
             slot.message = message;
-            bytes = vectored::bytes(slot);
-            vectored::send(fd, slot, is_silent)
+            let (entry, all) = vectored::send(fd, slot, is_silent);
+            bytes = all;
+            entry
         });
         if is_silent {
             self.fall_silent(core, socket, bytes);
@@ -183,9 +184,9 @@ impl Kernel for Ring {
             let receives = matches!(operation, Operation::RecvSmall | Operation::RecvLarge);
             outstanding & operation.bit() != 0 && (what == Cancel::All || receives)
         };
-        // The two receives share a bit; cancelling the one that is not there does nothing.
         for operation in Operation::OF_SOCKETS.iter().filter(wanted) {
             let cancel = opcode::AsyncCancel::new(operation.user_data(socket)).build();
+            let cancel = cancel.flags(squeue::Flags::SKIP_SUCCESS);
             self.queue(cancel.user_data(operation::NOTHING));
         }
     }

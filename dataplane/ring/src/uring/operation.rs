@@ -45,15 +45,24 @@ impl Operation {
         }
     }
 
-    /// The operation's bit in a slot's `outstanding`. There is one receive at a time, of either
-    /// size.
+    /// The operation's bit in a slot's `outstanding`.
     pub(super) fn bit(self) -> u8 {
         match self {
-            Self::RecvSmall | Self::RecvLarge => 1,
+            Self::RecvSmall => 1,
+            Self::RecvLarge => 32,
             Self::Send => SENDING,
             Self::PollRead => 4,
             Self::PollWrite => 8,
             Self::Accept => 16,
+        }
+    }
+
+    /// The bits of what cannot be outstanding beside it: there is one receive at a time, of either
+    /// size.
+    pub(super) fn excluded(self) -> u8 {
+        match self {
+            Self::RecvSmall | Self::RecvLarge => Self::RecvSmall.bit() | Self::RecvLarge.bit(),
+            other => other.bit(),
         }
     }
 

@@ -22,7 +22,7 @@ impl Ring {
         entry: impl FnOnce(&mut Slot, types::Fd) -> Entry,
     ) {
         let Some(slot) = core.sockets.get_mut(socket) else { return };
-        if slot.outstanding & operation.bit() != 0 {
+        if slot.outstanding & operation.excluded() != 0 {
             return;
         }
         let fd = types::Fd(slot.fd.as_raw_fd());

@@ -58,25 +58,25 @@ pub(super) fn filled(mut message: Box<Message>, queue: &Pieces) -> Box<Message> 
     message
 }
 
-/// An entry that sends the slot's message, or where it has none the first piece of its queue.
-/// `silent`: it is done when it was submitted, and has a completion only if it fell short.
-pub(super) fn send(fd: types::Fd, slot: &Slot, silent: bool) -> Entry {
+/// An entry that sends the slot's message, or where it has none the first piece of its queue, and
+/// how many bytes it sends. `silent`: it is done when it was submitted, and has a completion only
+/// if it fell short.
+pub(super) fn send(fd: types::Fd, slot: &Slot, silent: bool) -> (Entry, usize) {
     let flags = if silent { SILENT } else { PATIENT };
-    let entry = if let Some(message) = &slot.message {
-        opcode::SendMsg::new(fd, &message.header).flags(flags as u32).build()
-    } else {
-        let (start, len) = slot.queue.front().map_or((ptr::null(), 0), |piece| {
-            (piece.as_ptr(), u32::try_from(piece.len()).unwrap_or(u32::MAX))
-        });
-        opcode::Send::new(fd, start, len).flags(flags).build()
+    let (entry, bytes) = match &slot.message {
+        Some(message) => {
+            let pieces = slot.queue.len().min(PIECES_MAX);
+            let bytes = slot.queue.iter().take(pieces).map(|piece| piece.len()).sum();
+            let flags = (flags | slot.more(pieces)) as u32;
+            (opcode::SendMsg::new(fd, &message.header).flags(flags).build(), bytes)
+        }
+        None => {
+            let piece = slot.queue.front().map_or(&[][..], |piece| piece);
+            // A piece is a buffer of the pool: far below 4 GiB.
+            let bytes = piece.len().min(u32::MAX as usize);
+            let send = opcode::Send::new(fd, piece.as_ptr(), bytes as u32);
+            (send.flags(flags | slot.more(1)).build(), bytes)
+        }
     };
-    if silent { entry.flags(Flags::SKIP_SUCCESS) } else { entry }
-}
-
-/// How many bytes that entry sends.
-pub(super) fn bytes(slot: &Slot) -> usize {
-    match &slot.message {
-        Some(_) => slot.queue.iter().take(PIECES_MAX).map(|piece| piece.len()).sum(),
-        None => slot.queue.front().map_or(0, |piece| piece.len()),
-    }
+    (if silent { entry.flags(Flags::SKIP_SUCCESS) } else { entry }, bytes)
 }

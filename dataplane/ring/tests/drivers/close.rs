@@ -4,15 +4,16 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use ringway_ring::{Buf, LINGER_MS_MAX, Size, Tag, What};
+use ringway_ring::{Buf, LINGER_MS_MAX, Size, Socket, Tag, What};
 
-use crate::kit::{Made, World, on_both, pattern, read_all};
+use crate::kit::{Made, World, is, on_both, pattern, read_all, segments_in};
 
 on_both!(
     unsent_bytes_reach_the_peer,
     the_peer_reads_our_last_words,
     lingering_ends_in_time,
     leaving_takes_all_bytes_along_and_does_not_linger,
+    last_bytes_and_the_fin_are_one_segment,
     a_reset_is_at_once,
     nothing_is_heard_after_closing,
     stale_handles_are_ignored,
@@ -97,6 +98,34 @@ fn leaving_takes_all_bytes_along_and_does_not_linger<D: Made>() {
     assert!(begun.elapsed() < Duration::from_millis(LINGER_MS_MAX / 2), "it lingered");
     assert!(reader.join().unwrap() == expected);
     drop(kept);
+}
+
+/// Both ways of ending, with the last bytes in the same turn or in the one before.
+fn last_bytes_and_the_fin_are_one_segment<D: Made>() {
+    let end: [fn(&mut D, Socket); 2] = [D::leave, D::finish];
+    for end in end {
+        let [together, apart] = [true, false].map(|is_together| {
+            let mut world = World::<D>::new();
+            let (socket, mut client) = world.pair();
+            world.driver.recv(socket, 1000, Size::Small);
+            client.write_all(b"the last request").unwrap();
+            world.bytes(socket, 16);
+            world.driver.send(socket, Buf::from_static(b"answer"));
+            if !is_together {
+                world.expect("sent", is(socket, |what| matches!(what, What::Sent(6))));
+            }
+            end(&mut world.driver, socket);
+            let reader = std::thread::spawn(move || {
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).unwrap();
+                assert_eq!(answer, "answer");
+                segments_in(&client)
+            });
+            world.turn_for(20);
+            reader.join().unwrap()
+        });
+        assert_eq!(apart, together + 1);
+    }
 }
 
 fn a_reset_is_at_once<D: Made>() {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use ringway_ring::{
@@ -203,6 +203,19 @@ impl<D: Made> World<D> {
 /// Whether an event is this one of this socket.
 pub(crate) fn is(socket: Socket, matches: impl Fn(&What) -> bool) -> impl Fn(&Event) -> Option<()> {
     move |event| (event.socket == socket && matches(&event.what)).then_some(())
+}
+
+/// Segments that a connection has received, in the kernel's count.
+pub(crate) fn segments_in(stream: &TcpStream) -> u32 {
+    /// Where `tcpi_segs_in` is in `struct tcp_info`.
+    const AT: usize = 140;
+    let mut info = [0_u8; 256];
+    let mut len = info.len() as libc::socklen_t;
+    let (fd, to) = (stream.as_raw_fd(), info.as_mut_ptr().cast());
+    // SAFETY: the kernel writes at most `len` bytes to `info`, and how many to `len`.
+    let done = unsafe { libc::getsockopt(fd, libc::SOL_TCP, libc::TCP_INFO, to, &mut len) };
+    assert!(done == 0 && len as usize >= AT + 4, "the kernel does not count segments");
+    u32::from_ne_bytes(info[AT..AT + 4].try_into().unwrap())
 }
 
 /// Bytes that tell where they belong.
