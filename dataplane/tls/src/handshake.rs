@@ -416,6 +416,7 @@ impl<E: Engine> Handshake<E> {
             return Ok(());
         }
         self.phase = Phase::Open;
+        peer.is_resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
         peer.alpn = common.alpn_protocol().unwrap_or_default().to_vec();
         peer.version = match common.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -431,7 +432,7 @@ impl<E: Engine> Handshake<E> {
             Ok(leaf) => leaf,
             Err(error) => return Err(self.end(error)),
         };
-        if common.handshake_kind() == Some(HandshakeKind::Resumed)
+        if peer.is_resumed
             && let Err(error) = self.verifier.still_valid(&leaf)
         {
             return Err(self.fail(&error));

@@ -65,6 +65,8 @@ pub struct Peer {
     /// The peer has shown a certificate and it was verified against the roots. Without that the
     /// names above are empty.
     pub verified: bool,
+    /// An earlier session was taken up again: the certificate is the one that was shown then.
+    pub is_resumed: bool,
 }
 
 /// Why a connection cannot go on.

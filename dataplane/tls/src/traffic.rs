@@ -230,6 +230,11 @@ impl<R: Role> Traffic<R> {
         Ok(written)
     }
 
+    #[cfg(test)]
+    pub(crate) fn tickets(&self) -> u8 {
+        self.tickets
+    }
+
     /// Good-bye was said: nothing can be sealed any more.
     pub(crate) fn has_said_goodbye(&self) -> bool {
         self.sealer.is_none()
