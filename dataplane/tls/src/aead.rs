@@ -115,6 +115,7 @@ impl Key {
     }
 
     /// Seals `plain` and one byte more into `out`, which has room for exactly that and the tag.
+    /// AWS-LC copies while it seals.
     fn seal(
         &self,
         Nonce(nonce): Nonce,
@@ -123,6 +124,9 @@ impl Key {
         last: u8,
         out: &mut [u8],
     ) -> Result<(), Refused> {
+        if out.len() != plain.len() + 1 + TAG {
+            return Err(Refused);
+        }
         match self {
             Self::AwsLc(key) => {
                 let (to, rest) = out.split_at_mut_checked(plain.len()).ok_or(Refused)?;
@@ -131,11 +135,34 @@ impl Key {
                 key.seal_out_of_place_scatter(nonce, head, plain, to, &[last], rest)
                     .map_err(|_| Refused)
             }
-            Self::Ring(key) => {
-                let (inner, tag) = out.split_at_mut_checked(plain.len() + 1).ok_or(Refused)?;
-                let (end, to) = inner.split_last_mut().ok_or(Refused)?;
+            Self::Ring(_) => {
+                let (to, _) = out.split_at_mut_checked(plain.len()).ok_or(Refused)?;
                 to.copy_from_slice(plain);
-                *end = last;
+                self.seal_in_place(Nonce(nonce), head, last, out)
+            }
+        }
+    }
+
+    /// Seals what stands at the front of `out` and one byte more; behind it is room for exactly
+    /// that byte and the tag.
+    fn seal_in_place(
+        &self,
+        Nonce(nonce): Nonce,
+        head: [u8; HEAD],
+        last: u8,
+        out: &mut [u8],
+    ) -> Result<(), Refused> {
+        let length = out.len().checked_sub(TAG + 1).ok_or(Refused)?;
+        match self {
+            Self::AwsLc(key) => {
+                let (plain, rest) = out.split_at_mut_checked(length).ok_or(Refused)?;
+                let nonce = aws_lc::Nonce::assume_unique_for_key(nonce);
+                let head = aws_lc::Aad::from(head);
+                key.seal_in_place_scatter(nonce, head, plain, &[last], rest).map_err(|_| Refused)
+            }
+            Self::Ring(key) => {
+                let (inner, tag) = out.split_at_mut_checked(length + 1).ok_or(Refused)?;
+                *inner.last_mut().ok_or(Refused)? = last;
                 let nonce = ring::Nonce::assume_unique_for_key(nonce);
                 let head = ring::Aad::from(head);
                 let sum =
@@ -228,6 +255,17 @@ impl SealKey {
     ) -> Result<(), Refused> {
         let nonce = self.count.take(RECORDS_MAX)?;
         self.key.seal(nonce, head, plain, last, out)
+    }
+
+    /// The same for plaintext that stands in `out` already.
+    pub(crate) fn seal_in_place(
+        &mut self,
+        head: [u8; HEAD],
+        last: u8,
+        out: &mut [u8],
+    ) -> Result<(), Refused> {
+        let nonce = self.count.take(RECORDS_MAX)?;
+        self.key.seal_in_place(nonce, head, last, out)
     }
 }
 

@@ -177,7 +177,7 @@ impl Session for Client {
         self.flow.open(input, plain, &mut self.peer)
     }
 
-    fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError> {
+    fn seal_pieces(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, TlsError> {
         self.flow.seal(plain, out)
     }
 

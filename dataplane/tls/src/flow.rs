@@ -104,8 +104,8 @@ impl<E: Engine> Flow<E> {
         }
     }
 
-    /// See [`crate::Session::seal`].
-    pub(crate) fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError> {
+    /// See [`crate::Session::seal_pieces`].
+    pub(crate) fn seal(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, TlsError> {
         match self {
             Self::Handshake(handshake) => handshake.seal(plain, out),
             Self::Traffic(traffic) if traffic.has_said_goodbye() => Err(ended()),

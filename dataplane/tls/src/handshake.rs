@@ -335,8 +335,9 @@ impl<E: Engine> Handshake<E> {
         from..from + length
     }
 
-    /// See [`crate::Session::seal`].
-    pub(crate) fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError> {
+    /// See [`crate::Session::seal_pieces`]: of pieces only the first goes, TLS 1.2 is old.
+    pub(crate) fn seal(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, TlsError> {
+        let plain = plain.iter().copied().find(|piece| !piece.is_empty()).unwrap_or_default();
         match self.phase {
             Phase::Handshake | Phase::Over => return Ok(Sealed::default()),
             Phase::Failed => return Err(ended()),

@@ -22,6 +22,7 @@ mod handshake;
 mod identity;
 mod leaf;
 mod messages;
+mod pieces;
 mod provider;
 mod record;
 mod san;

@@ -61,15 +61,34 @@ impl Sealer {
         plain: &[u8],
         out: &mut [u8],
     ) -> Result<usize, Refused> {
-        let body = plain.len() + 1 + TAG;
-        let [high, low] = u16::try_from(body).map_err(|_| Refused)?.to_be_bytes();
-        let head = [OUTER, 3, 3, high, low];
-        let (to, rest) = out.split_at_mut_checked(HEAD).ok_or(Refused)?;
-        to.copy_from_slice(&head);
-        let to = rest.get_mut(..body).ok_or(Refused)?;
+        let (head, to) = frame(plain.len(), out)?;
         self.0.seal(head, plain, kind.code(), to)?;
-        Ok(HEAD + body)
+        Ok(HEAD + to.len())
     }
+
+    /// The same for `length` bytes of plaintext that `fill` puts where they are sealed.
+    pub(crate) fn seal_filled(
+        &mut self,
+        kind: Kind,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]),
+        out: &mut [u8],
+    ) -> Result<usize, Refused> {
+        let (head, to) = frame(length, out)?;
+        fill(to.get_mut(..length).ok_or(Refused)?);
+        self.0.seal_in_place(head, kind.code(), to)?;
+        Ok(HEAD + to.len())
+    }
+}
+
+/// Writes a record's head and says what it is, and where the body goes.
+fn frame(length: usize, out: &mut [u8]) -> Result<([u8; HEAD], &mut [u8]), Refused> {
+    let body = length + 1 + TAG;
+    let [high, low] = u16::try_from(body).map_err(|_| Refused)?.to_be_bytes();
+    let head = [OUTER, 3, 3, high, low];
+    let (to, rest) = out.split_at_mut_checked(HEAD).ok_or(Refused)?;
+    to.copy_from_slice(&head);
+    Ok((head, rest.get_mut(..body).ok_or(Refused)?))
 }
 
 /// Opens records.

@@ -189,7 +189,7 @@ impl Session for Server {
         }
     }
 
-    fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError> {
+    fn seal_pieces(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, TlsError> {
         match &mut self.state {
             State::Flow(flow) => flow.seal(plain, out),
             State::Hello(_) => Ok(Sealed::default()),

@@ -14,6 +14,7 @@ use crate::aead::{HEAD, Library, Material, Refused};
 use crate::choice::choice;
 use crate::error::{Breach, ended, refusal};
 use crate::messages::{Message, Messages, Role};
+use crate::pieces::Pieces;
 use crate::record::{self, Kind, Opener, PLAIN_MAX, RECORD_OVERHEAD, Sealer};
 use crate::session::{Opened, Sealed, TlsError};
 
@@ -190,34 +191,43 @@ impl<R: Role> Traffic<R> {
         Ok(())
     }
 
-    /// See [`crate::Session::seal`]. `None`: it cannot go on.
-    pub(crate) fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, Refused> {
+    /// See [`crate::Session::seal_pieces`].
+    pub(crate) fn seal(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, Refused> {
         let mut sealed = Sealed::default();
         // What TLS has to say goes first: the handshake's end may be among it.
         if !give(&mut self.out, out, &mut sealed.written) {
             return Ok(sealed);
         }
+        let mut pieces = Pieces::new(plain);
         loop {
-            let rest = plain.get(sealed.read..).unwrap_or_default();
             let free = out.get_mut(sealed.written..).unwrap_or_default();
             let room = free.len().saturating_sub(SEAL_OVERHEAD);
-            let length = rest.len().min(PLAIN_MAX).min(room);
-            let Some(chunk) = rest.get(..length).filter(|chunk| !chunk.is_empty()) else {
+            let length = pieces.left.min(PLAIN_MAX).min(room);
+            if length == 0 {
                 return Ok(sealed);
-            };
-            sealed.written += self.seal_record(chunk, free)?;
+            }
+            sealed.written += self.seal_record(&mut pieces, length, free)?;
             sealed.read += length;
         }
     }
 
-    fn seal_record(&mut self, chunk: &[u8], free: &mut [u8]) -> Result<usize, Refused> {
+    fn seal_record(
+        &mut self,
+        pieces: &mut Pieces<'_>,
+        length: usize,
+        free: &mut [u8],
+    ) -> Result<usize, Refused> {
         let mut written = 0;
         if self.update_due || self.sealer.as_ref().is_some_and(Sealer::is_worn) {
             written = self.change_key(free)?;
         }
         let sealer = self.sealer.as_mut().ok_or(Refused)?;
         let free = free.get_mut(written..).unwrap_or_default();
-        Ok(written + sealer.seal(Kind::Data, chunk, free)?)
+        Ok(written
+            + match pieces.take(length) {
+                Some(chunk) => sealer.seal(Kind::Data, chunk, free)?,
+                None => sealer.seal_filled(Kind::Data, length, |to| pieces.fill(to), free)?,
+            })
     }
 
     /// The last that is sealed with the old key says that a new one follows.

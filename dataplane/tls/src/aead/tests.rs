@@ -25,6 +25,10 @@ fn what_one_library_seals_the_other_opens() {
                 seal.seal(ASIDE, &plain, 23, &mut body).unwrap();
                 let opened = open.open(ASIDE, &mut body).unwrap();
                 assert_eq!(opened, [&plain[..], &[23]].concat(), "{algorithm:?} {size}");
+                body[..size].copy_from_slice(&plain);
+                seal.seal_in_place(ASIDE, 23, &mut body).unwrap();
+                let opened = open.open(ASIDE, &mut body).unwrap();
+                assert_eq!(opened, [&plain[..], &[23]].concat(), "{algorithm:?} {size}");
             }
         }
     }

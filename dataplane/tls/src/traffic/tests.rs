@@ -246,6 +246,25 @@ fn a_goodbye_before_the_handshake_is_done_ends_sending_after_it() {
     assert_eq!(pair.client.session.seal(b"x", &mut [0; 199]).unwrap_err().code, "tls.ended");
 }
 
+#[test]
+fn pieces_go_in_as_few_records_as_there_can_be() {
+    let mut pair = pair();
+    let sizes = [0, 300, 0, 20_000, 1, 17_000, 5];
+    let pieces: Vec<Vec<u8>> = (0..7).map(|at| vec![at as u8 + 1; sizes[at]]).collect();
+    let slices: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+    let mut out = vec![0; 50_000];
+    let sealed = pair.client.session.seal_pieces(&slices, &mut out).unwrap();
+    let total = sizes.iter().sum::<usize>();
+    assert_eq!((sealed.read, sealed.written), (total, total + 3 * RECORD_OVERHEAD));
+    pair.server.feed(&out[..sealed.written], 4096);
+    assert!(pair.server.plain == pieces.concat());
+    // As much as fits of them.
+    let sealed = pair.client.session.seal_pieces(&slices, &mut out[..1000]).unwrap();
+    assert_eq!(sealed.read, 1000 - super::SEAL_OVERHEAD);
+    pair.server.feed(&out[..sealed.written], usize::MAX);
+    assert!(pair.server.plain.ends_with(&pieces.concat()[..sealed.read]));
+}
+
 /// Neither a record nor what carries it takes memory from the heap.
 #[test]
 fn a_record_allocates_nothing() {
