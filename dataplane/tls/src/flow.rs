@@ -4,8 +4,9 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::aead::Refused;
+use crate::engine::Engine;
 use crate::error::{Breach, ended, refusal};
-use crate::handshake::{Engine, Handshake};
+use crate::handshake::Handshake;
 use crate::session::{Opened, Peer, Sealed, TlsError};
 use crate::traffic::Traffic;
 

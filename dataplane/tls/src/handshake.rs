@@ -4,16 +4,13 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
-use rustls::kernel::KernelConnection;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{CommonState, Error, ExtractedSecrets, HandshakeKind, ProtocolVersion};
+use rustls::unbuffered::ConnectionState;
+use rustls::{HandshakeKind, ProtocolVersion};
 
 use crate::aead::{HEAD, TAG};
+use crate::engine::{self, Engine, Shown, Turn, record_end};
 use crate::error::{ended, refusal, too_large};
 use crate::leaf::{self, Leaf};
-use crate::messages::Role;
 use crate::record::PLAIN_MAX;
 use crate::session::{Opened, Peer, Sealed, TlsError};
 use crate::traffic::{SEAL_OVERHEAD, give};
@@ -24,50 +21,6 @@ use crate::verify::Verifier;
 pub(crate) const PENDING_MAX: usize = 72 * 1024;
 /// Records that rustls may want to send when it has failed.
 const ALERTS_MAX: usize = 16;
-
-/// Either kind of rustls connection.
-pub(crate) trait Engine {
-    /// rustls' mark of the side.
-    type Side: Role;
-    /// Goes on with what has come in.
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side>;
-    /// What is known of the connection.
-    fn common(&self) -> &CommonState;
-    /// Gives the traffic keys away, and what the next ones are made of.
-    fn into_secrets(self) -> Result<(ExtractedSecrets, KernelConnection<Self::Side>), Error>;
-}
-
-impl Engine for UnbufferedServerConnection {
-    type Side = ServerConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side> {
-        self.process_tls_records(input)
-    }
-
-    fn common(&self) -> &CommonState {
-        self
-    }
-
-    fn into_secrets(self) -> Result<(ExtractedSecrets, KernelConnection<Self::Side>), Error> {
-        self.dangerous_into_kernel_connection()
-    }
-}
-
-impl Engine for UnbufferedClientConnection {
-    type Side = ClientConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side> {
-        self.process_tls_records(input)
-    }
-
-    fn common(&self) -> &CommonState {
-        self
-    }
-
-    fn into_secrets(self) -> Result<(ExtractedSecrets, KernelConnection<Self::Side>), Error> {
-        self.dangerous_into_kernel_connection()
-    }
-}
 
 /// A connection and what it has yet to read and to send.
 ///
@@ -112,22 +65,6 @@ enum Phase {
     /// The peer has sent close_notify. We may still have something to say.
     PeerClosed,
     Failed,
-}
-
-/// What one turn of rustls came to.
-enum Turn {
-    /// Call again.
-    Again,
-    /// A record of so many plaintext bytes ends where the input is done with. The plaintext is in
-    /// its place at the front of the record's body.
-    Record(usize),
-    /// The same, but the plaintext is in the scratch buffer.
-    Copied(Vec<u8>),
-    /// The peer said good-bye.
-    PeerClosed,
-    /// Nothing more to be done with this input.
-    Idle,
-    Failed(rustls::Error),
 }
 
 impl<E: Engine> Handshake<E> {
@@ -258,7 +195,7 @@ impl<E: Engine> Handshake<E> {
         let mut opened = Opened::default();
         let mut shown = Shown { records: self.seen, end: self.seen };
         while let Some(rest) = input.get_mut(opened.consumed..shown.end) {
-            let (turn, discard) = self.turn(rest, aligned);
+            let (turn, discard) = engine::turn(&mut self.engine, rest, aligned, &mut self.out);
             let start = opened.consumed;
             opened.consumed += discard;
             self.note_handshake(peer)?;
@@ -296,33 +233,6 @@ impl<E: Engine> Handshake<E> {
     fn is_done(&self) -> bool {
         let version = self.engine.common().protocol_version();
         self.phase == Phase::Open && version == Some(ProtocolVersion::TLSv1_3)
-    }
-
-    /// One turn; the number is how much of the input is done with.
-    fn turn(&mut self, input: &mut [u8], aligned: bool) -> (Turn, usize) {
-        let first = record_end(input).filter(|_| aligned);
-        let status = self.engine.process(input);
-        let discard = status.discard;
-        let turn = match status.state {
-            Err(error) => Turn::Failed(error),
-            Ok(ConnectionState::EncodeTlsData(data)) => {
-                encode(data, &mut self.out);
-                Turn::Again
-            }
-            Ok(ConnectionState::TransmitTlsData(data)) => {
-                data.done();
-                Turn::Again
-            }
-            Ok(ConnectionState::ReadTraffic(mut data)) => match data.next_record() {
-                Some(Ok(record)) if first == Some(discard) => Turn::Record(record.payload.len()),
-                Some(Ok(record)) => Turn::Copied(record.payload.to_vec()),
-                Some(Err(error)) => Turn::Failed(error),
-                None => Turn::Again,
-            },
-            Ok(ConnectionState::PeerClosed) => Turn::PeerClosed,
-            Ok(_) => Turn::Idle,
-        };
-        (turn, discard)
     }
 
     /// Where the plaintext of the record at `start..end` is. TLS 1.3 may have padding after it,
@@ -369,7 +279,7 @@ impl<E: Engine> Handshake<E> {
                 Err(error) => error.to_string(),
             },
             Ok(ConnectionState::EncodeTlsData(data)) => {
-                encode(data, &mut self.out);
+                engine::encode(data, &mut self.out);
                 return Ok(None);
             }
             Ok(ConnectionState::TransmitTlsData(data)) => {
@@ -396,7 +306,7 @@ impl<E: Engine> Handshake<E> {
         self.said_goodbye = true;
         while !matches!(self.phase, Phase::Handshake | Phase::Over) {
             match self.engine.process(&mut self.pending).state {
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.out),
+                Ok(ConnectionState::EncodeTlsData(data)) => engine::encode(data, &mut self.out),
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::WriteTraffic(mut data)) => {
                     let mut alert = [0; SEAL_OVERHEAD * 2];
@@ -454,7 +364,7 @@ impl<E: Engine> Handshake<E> {
                 break;
             }
             match self.engine.process(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.out),
+                Ok(ConnectionState::EncodeTlsData(data)) => engine::encode(data, &mut self.out),
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 _ => break,
             }
@@ -469,39 +379,6 @@ impl<E: Engine> Handshake<E> {
     }
 }
 
-/// How much of an input rustls is shown.
-struct Shown {
-    /// The end of the last whole record.
-    records: usize,
-    /// The end of it all.
-    end: usize,
-}
-
-impl Shown {
-    /// One record more or, where there is no whole one, the beginning of one. Says whether there
-    /// was anything.
-    fn more(&mut self, input: &[u8]) -> bool {
-        match input.get(self.records..).and_then(record_end) {
-            Some(length) => {
-                self.records += length;
-                self.end = self.records;
-                true
-            }
-            None => std::mem::replace(&mut self.end, input.len()) < input.len(),
-        }
-    }
-}
-
-/// Appends what rustls wants to send.
-fn encode<Side>(mut data: EncodeTlsData<'_, Side>, out: &mut Vec<u8>) {
-    let start = out.len();
-    if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {
-        out.resize(start + needed.required_size, 0);
-        let written = data.encode(out.get_mut(start..).unwrap_or_default()).unwrap_or(0);
-        out.truncate(start + written);
-    }
-}
-
 /// Copies the plaintext at `range` of `joined` to the same place of `input`, which stood in
 /// `joined` after `before` other bytes.
 fn take_over(
@@ -513,12 +390,4 @@ fn take_over(
     let moved = range.start.checked_sub(before)?..range.end.checked_sub(before)?;
     input.get_mut(moved.clone())?.copy_from_slice(joined.get(range.clone())?);
     Some(moved)
-}
-
-/// Where the first record of the input ends, if the whole of it is there.
-fn record_end(input: &[u8]) -> Option<usize> {
-    let [_, _, _, high, low] = *input.first_chunk::<HEAD>()?;
-    let length = u16::from_be_bytes([high, low]);
-    let end = HEAD + usize::from(length);
-    (end <= input.len()).then_some(end)
 }

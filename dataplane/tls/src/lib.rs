@@ -1,20 +1,21 @@
 //! Mutual TLS for one connection, sans-io, and the identities it is made with.
 //!
 //! In: ciphertext as it came, plaintext to be sent. Out: plaintext ranges, ciphertext, the peer's
-//! SPIFFE id. Behind the [`Session`] trait rustls shakes hands (and does all of TLS 1.2); records of
-//! TLS 1.3 are opened and sealed here, in place and without an allocation.
+//! SPIFFE id. Behind the [`Session`] trait rustls shakes hands (and does all of TLS 1.2); records
+//! of TLS 1.3 are opened and sealed here, in place and without an allocation.
 //!
 //! A connection's way: `greeting` (a server waits for the ClientHello), `handshake` (rustls), then
 //! `traffic`, which reads `record`s by the keys of `aead` and obeys the `messages` among them.
 //!
 //! Invariants: no clock but rustls' own certificate time and that of the trial in `choice`, no
-//! socket; a peer that is not verified is never reported as a peer; no nonce is used twice; no input
-//! panics.
+//! socket; a peer that is not verified is never reported as a peer; no nonce is used twice; no
+//! input panics.
 
 mod aead;
 mod choice;
 mod client;
 mod context;
+mod engine;
 mod error;
 mod flow;
 mod greeting;

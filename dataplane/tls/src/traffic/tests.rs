@@ -14,6 +14,9 @@ mod foreign;
 
 const ASKS: [u8; 5] = [24, 0, 0, 1, 1];
 
+/// Records that a peer seals.
+type Forged<'a> = &'a [(Kind, &'a [u8])];
+
 fn pair() -> Pair {
     let mut pair = Sides::mutual(&Ca::new("root")).pair();
     pair.shake(usize::MAX);
@@ -44,7 +47,7 @@ fn forged<R>(traffic: &mut Traffic<R>, kind: Kind, content: &[u8]) -> Vec<u8> {
 
 /// Feeds the server these records and says what became of it: its reason, and the alert that the
 /// client heard.
-fn judged(records: &[(Kind, &[u8])]) -> (&'static str, String) {
+fn judged(records: Forged<'_>) -> (&'static str, String) {
     let mut pair = pair();
     for (kind, content) in records {
         let record = forged(of_client(&mut pair.client), *kind, content);
@@ -66,7 +69,7 @@ fn what_breaks_the_rules_is_refused_with_its_alert() {
     let (data, alert, hand) = (Kind::Data, Kind::Alert, Kind::Handshake);
     let over = vec![1; PLAIN_MAX + 1];
     let update_and_more = [KEY_UPDATE, KEY_UPDATE].concat();
-    let cases: &[(&str, &[(Kind, &[u8])], &str, &str)] = &[
+    let cases: &[(&str, Forged<'_>, &str, &str)] = &[
         ("handshake without content", &[(hand, &[])], "tls.bad_message", "UnexpectedMessage"),
         ("alert without content", &[(alert, &[])], "tls.bad_message", "UnexpectedMessage"),
         ("half an alert", &[(alert, &[1])], "tls.bad_message", "DecodeError"),
