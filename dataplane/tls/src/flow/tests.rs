@@ -157,6 +157,39 @@ fn keys_may_change_at_any_time() {
     }
 }
 
+/// New keys, and a question for ours, in one breath with the end of the handshake: rustls must not
+/// have seen them when it gives the keys away.
+#[test]
+fn keys_may_change_on_the_heels_of_the_handshake() {
+    let ca = Ca::new("root");
+    let (context, _) = Sides::mutual(&ca).contexts();
+    for piece in [1, 6, 23, 500, usize::MAX] {
+        let mut server = End::new(context.accept().unwrap());
+        let mut client = foreign::client(&ca, provider());
+        let mut up = Vec::new();
+        client.write_tls(&mut up).unwrap();
+        server.feed(&up, piece);
+        client.read_tls(&mut server.output().as_slice()).unwrap();
+        client.process_new_packets().unwrap();
+        assert!(!client.is_handshaking());
+        client.writer().write_all(b"before").unwrap();
+        for _ in 0..3 {
+            client.refresh_traffic_keys().unwrap();
+            client.writer().write_all(b"after").unwrap();
+        }
+        client.send_close_notify();
+        exchange_with_client(&mut client, &mut server, piece);
+        assert_eq!((server.code(), server.closed), ("", true), "in pieces of {piece}");
+        assert_eq!(server.plain, b"beforeafterafterafter");
+        let sealed = server.seal(b"answer", 999);
+        client.read_tls(&mut sealed.as_slice()).unwrap();
+        client.process_new_packets().unwrap();
+        let mut answer = [0; 6];
+        client.reader().read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"answer");
+    }
+}
+
 /// A foreign server whose tickets come in fragments, followed at once by data.
 #[test]
 fn later_handshake_messages_may_be_fragmented() {

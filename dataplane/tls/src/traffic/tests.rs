@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use crate::aead::RECORDS_MAX;
 use crate::flow::Flow;
 use crate::record::{Kind, PLAIN_MAX, RECORD_OVERHEAD};
@@ -266,6 +268,46 @@ fn pieces_go_in_as_few_records_as_there_can_be() {
     assert_eq!(sealed.read, 1000 - super::SEAL_OVERHEAD);
     pair.server.feed(&out[..sealed.written], usize::MAX);
     assert!(pair.server.plain.ends_with(&pieces.concat()[..sealed.read]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// Whatever a peer that holds the keys may seal: no panic, and no data that was none.
+    #[test]
+    fn any_content_is_read_or_refused(
+        records in proptest::collection::vec(
+            (0usize..3, proptest::collection::vec(prop_oneof![Just(0u8), Just(4), Just(24), Just(1),
+                any::<u8>()], 0..40)),
+            1..20,
+        ),
+        piece in prop_oneof![1usize..30, Just(usize::MAX)],
+        to_client in any::<bool>(),
+    ) {
+        let mut pair = pair();
+        let mut data = Vec::new();
+        for (kind, content) in &records {
+            let kind = [Kind::Data, Kind::Handshake, Kind::Alert][*kind];
+            if kind == Kind::Data {
+                data.extend_from_slice(content);
+            }
+            if to_client {
+                let record = forged(of_server(&mut pair.server), kind, content);
+                pair.client.feed(&record, piece);
+            } else {
+                let record = forged(of_client(&mut pair.client), kind, content);
+                pair.server.feed(&record, piece);
+            }
+        }
+        prop_assert!(data.starts_with(&pair.client.plain) || data.starts_with(&pair.server.plain));
+        for code in [pair.client.code(), pair.server.code()] {
+            prop_assert!(
+                ["", "tls.bad_message", "tls.misbehaved", "tls.peer_alert", "tls.bad_record"]
+                    .contains(&code),
+                "{}", code
+            );
+        }
+    }
 }
 
 /// Neither a record nor what carries it takes memory from the heap.

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use rustls::crypto::CryptoProvider;
 use rustls::{CipherSuite, ClientConnection, ConnectionCommon, ServerConnection, SideData};
 
+use super::{of_client, of_server};
+use crate::aead::tests::LIBRARIES;
 use crate::tests::fixtures::{Ca, End, Sides};
 use crate::tests::foreign::{client, server};
 use crate::{Session, provider};
@@ -68,12 +70,18 @@ where
     }
 }
 
-fn run<S: Session, C, D>(mut ours: End<S>, mut theirs: C, steps: &[Step], piece: usize)
-where
+fn run<S: Session, C, D>(
+    mut ours: End<S>,
+    mut theirs: C,
+    steps: &[Step],
+    piece: usize,
+    prepare: impl FnOnce(&mut End<S>),
+) where
     C: DerefMut + Deref<Target = ConnectionCommon<D>>,
     D: SideData,
 {
     exchange(&mut ours, &mut theirs, piece);
+    prepare(&mut ours);
     let (mut sent, mut given, mut read) = (Vec::new(), Vec::new(), Vec::new());
     for (number, step) in steps.iter().enumerate() {
         let bytes = |size| (0..size).map(|at: usize| (at * 7 + number) as u8).collect::<Vec<_>>();
@@ -117,16 +125,21 @@ proptest! {
         suite in 0usize..3,
         piece in prop_oneof![1usize..60, 60usize..5000, Just(usize::MAX)],
         serves in any::<bool>(),
+        library in 0usize..2,
     ) {
+        // With the next keys; until then the one that was chosen.
+        let library = LIBRARIES[library];
         let ca = Ca::new("root");
         let (server_context, client_context) = Sides::mutual(&ca).contexts();
         let provider = only(SUITES[suite]);
         if serves {
             let theirs: ClientConnection = client(&ca, provider);
-            run(End::new(server_context.accept().unwrap()), theirs, &steps, piece);
+            let ours = End::new(server_context.accept().unwrap());
+            run(ours, theirs, &steps, piece, |ours| of_server(ours).library = library);
         } else {
             let theirs: ServerConnection = server(&ca, provider);
-            run(End::new(client_context.connect(None, None).unwrap()), theirs, &steps, piece);
+            let ours = End::new(client_context.connect(None, None).unwrap());
+            run(ours, theirs, &steps, piece, |ours| of_client(ours).library = library);
         }
     }
 }
