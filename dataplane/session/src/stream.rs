@@ -278,7 +278,8 @@ impl<D: Driver> Worker<D> {
                 encode::send(&mut up.io, &mut self.io.driver, stream.request_framing, Piece::End)
             });
         }
-        let sent = sent.and(up.io.release(&mut self.io.driver, &mut self.io.scratch));
+        let released = up.io.release(&mut self.io.driver, &mut self.io.scratch);
+        let sent = sent.and(released);
         let down = stream.down;
         match sent {
             Ok(()) => {
@@ -311,7 +312,8 @@ impl<D: Driver> Worker<D> {
         let held = up.io.hold();
         let mut sent = encode::send(&mut up.io, &mut self.io.driver, stream.request_framing, piece);
         if held {
-            sent = sent.and(up.io.release(&mut self.io.driver, &mut self.io.scratch));
+            let released = up.io.release(&mut self.io.driver, &mut self.io.scratch);
+            sent = sent.and(released);
         }
         if sent.is_err()
             && let Some(up) = stream.up
