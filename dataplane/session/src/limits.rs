@@ -64,6 +64,9 @@ pub const TRIM_BYTES: usize = 2 * 1024 * 1024;
 
 /// The largest plaintext of one TLS record (RFC 8446, 5.1).
 pub const TLS_PLAIN_MAX: usize = 16 * 1024;
+/// Pieces of plaintext that go into one record: a head and a body, or a chunk and its frame, and
+/// what small receive buffers bring of a body.
+pub const TLS_PIECES: usize = 8;
 /// What a sealed record is longer than its plaintext: header, type, tag, and TLS 1.2's nonce.
 pub const TLS_OVERHEAD: usize = 64;
 /// The largest sealed record (RFC 8446, 5.2) with its header.

@@ -46,13 +46,39 @@ impl Client {
 
 impl<D: Driver> Worker<D> {
     /// Bytes from an upstream that serves a request. `more`: others have come behind them.
-    pub(crate) fn on_response_bytes(&mut self, key: Key, mut bytes: Buf, more: bool) {
+    pub(crate) fn on_response_bytes(&mut self, key: Key, bytes: Buf, more: bool) {
+        let down = self.down_of(key).filter(|&down| self.hold_down(down));
+        let goes_on = self.read_response(key, bytes, more);
+        if let Some(down) = down {
+            self.release_down(down);
+        }
+        if goes_on {
+            self.rearm_up(key);
+        }
+    }
+
+    /// Head and body go down together. Says whether [`Worker::release_down`] must follow.
+    fn hold_down(&mut self, key: Key) -> bool {
+        self.downs.get_mut(key).is_some_and(|down| down.io.hold())
+    }
+
+    fn release_down(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        if down.io.release(&mut self.io.driver, &mut self.io.scratch).is_err() {
+            self.io.counters.count(Counter::DownstreamOverflow);
+            self.abort_down(key);
+        }
+    }
+
+    /// Reads what is there. Says whether more may come.
+    fn read_response(&mut self, key: Key, mut bytes: Buf, more: bool) -> bool {
         let now = self.io.driver.now();
         while !bytes.is_empty() {
-            let Some(up) = self.ups.get_mut(key) else { return };
+            let Some(up) = self.ups.get_mut(key) else { return false };
             let UpState::Http(client) = &mut up.state else {
                 // The response is over and this is none of it.
-                return self.discard(key);
+                self.discard(key);
+                return false;
             };
             client.has_begun = true;
             if let Some(stream) = self.streams.get_mut(client.stream) {
@@ -71,10 +97,11 @@ impl<D: Driver> Worker<D> {
             };
             if let Err(refusal) = read {
                 tracing::debug!(code = refusal.code, "malformed response");
-                return self.on_malformed_response(key);
+                self.on_malformed_response(key);
+                return false;
             }
         }
-        self.rearm_up(key);
+        true
     }
 
     fn read_response_head(&mut self, key: Key, bytes: &mut Buf, more: bool) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@ use ring::driver::{Driver, Socket};
 use ring::{Buf, BufMut, Pool};
 use tls::session::{Opened, Peer, Sealed, Session, TlsError};
 
-use crate::limits::{TLS_OVERHEAD, TLS_PLAIN_MAX, TLS_RECORD_MAX};
+use crate::limits::{TLS_OVERHEAD, TLS_PIECES, TLS_PLAIN_MAX, TLS_RECORD_MAX};
 use crate::queue::Queue;
 use crate::share;
 use crate::transport::Fault;
@@ -25,6 +25,8 @@ pub(crate) struct Secure {
     waiting_bytes: usize,
     /// The last byte has been given: good-bye is said behind what waits.
     pub(crate) is_finishing: bool,
+    /// More is about to be pushed: sealing waits for it.
+    pub(crate) is_held: bool,
 }
 
 /// How much of what waits is to be sealed.
@@ -58,6 +60,7 @@ impl Secure {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             is_finishing: false,
+            is_held: false,
         }
     }
 
@@ -148,32 +151,53 @@ impl Secure {
         queue: &mut Queue,
         extent: Extent,
     ) -> Result<(), Fault> {
-        while let Some(front) = self.waiting.front_mut() {
+        while !self.waiting.is_empty() {
             let unsent = driver.unsent(socket) + queue.kept();
             let may_wait = extent == Extent::Share && unsent > 0;
             if may_wait && unsent >= share::unsent_max(driver.pool()) {
                 return Ok(());
             }
-            let chunk = front.get(..TLS_PLAIN_MAX).unwrap_or(front);
-            let mut out = match driver.pool().take(chunk.len() + TLS_OVERHEAD) {
+            let (pieces, length) = gather(&self.waiting);
+            let mut out = match driver.pool().take(length + TLS_OVERHEAD) {
                 Some(out) => out,
                 None if may_wait => return Ok(()),
                 None => return Err(Fault::Memory),
             };
-            let Sealed { read, written } = self.side.seal(chunk, out.spare_mut())?;
+            let Sealed { read, written } = self.side.seal(&pieces, out.spare_mut())?;
             if read == 0 {
                 return Err(Fault::Memory);
             }
             out.advance(written);
             queue.push(driver, socket, out.freeze())?;
-            front.advance(read);
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(read);
-            if front.is_empty() {
-                self.waiting.pop_front();
-            }
+            self.consume(read);
         }
         Ok(())
     }
+
+    /// So many bytes of what waited are sealed.
+    fn consume(&mut self, mut count: usize) {
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(count);
+        while let Some(front) = self.waiting.front_mut() {
+            let taken = count.min(front.len());
+            front.advance(taken);
+            count -= taken;
+            if !front.is_empty() {
+                return;
+            }
+            self.waiting.pop_front();
+        }
+    }
+}
+
+/// The plaintext of the next record, and how long it is.
+fn gather(waiting: &VecDeque<Buf>) -> ([&[u8]; TLS_PIECES], usize) {
+    let mut pieces = [&[][..]; TLS_PIECES];
+    let mut length = 0;
+    for (to, bytes) in pieces.iter_mut().zip(waiting) {
+        *to = bytes.get(..TLS_PLAIN_MAX - length).unwrap_or(bytes);
+        length += to.len();
+    }
+    (pieces, length)
 }
 
 /// Bytes that a record lacks: of its header first, then of its body.
@@ -227,8 +251,8 @@ impl Side {
         self.session().open(input, plain)
     }
 
-    fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError> {
-        self.session().seal(plain, out)
+    fn seal(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, TlsError> {
+        self.session().seal_pieces(plain, out)
     }
 
     fn output(&mut self, out: &mut Vec<u8>) {

@@ -262,6 +262,8 @@ impl<D: Driver> Worker<D> {
         (stream.sent_at, stream.active_at) = (now, now);
         up.state = UpState::Http(Client::new(key));
         up.attached = self.turn;
+        // Nothing else holds a connection that was idle.
+        up.io.hold();
         let mut sent = up.io.send(&mut self.io.driver, stream.request_head.clone());
         stream.waiting_bytes = 0;
         while let Some(bytes) = stream.waiting.pop() {
@@ -276,6 +278,8 @@ impl<D: Driver> Worker<D> {
                 encode::send(&mut up.io, &mut self.io.driver, stream.request_framing, Piece::End)
             });
         }
+        let released = up.io.release(&mut self.io.driver, &mut self.io.scratch);
+        let sent = sent.and(released);
         let down = stream.down;
         match sent {
             Ok(()) => {
@@ -305,7 +309,12 @@ impl<D: Driver> Worker<D> {
             return;
         };
         stream.is_spent |= matches!(piece, Piece::Data(_));
-        let sent = encode::send(&mut up.io, &mut self.io.driver, stream.request_framing, piece);
+        let held = up.io.hold();
+        let mut sent = encode::send(&mut up.io, &mut self.io.driver, stream.request_framing, piece);
+        if held {
+            let released = up.io.release(&mut self.io.driver, &mut self.io.scratch);
+            sent = sent.and(released);
+        }
         if sent.is_err()
             && let Some(up) = stream.up
         {

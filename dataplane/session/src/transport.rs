@@ -153,12 +153,34 @@ impl Transport {
     pub(crate) fn send<D: Driver>(&mut self, driver: &mut D, bytes: Buf) -> Result<(), Fault> {
         match &mut self.secure {
             _ if bytes.is_empty() => Ok(()),
+            Some(secure) if secure.is_held => {
+                secure.push(bytes);
+                Ok(())
+            }
             Some(secure) => {
                 secure.push(bytes);
                 secure.seal(driver, self.socket, &mut self.queue, Extent::Share)
             }
             None => self.queue.push(driver, self.socket, bytes),
         }
+    }
+
+    /// More than one piece is about to be sent: they are sealed together by
+    /// [`Transport::release`], a head with its body in one record. Says whether it is this call
+    /// that must be followed by it. Never beyond one event: nothing else would come back to it.
+    pub(crate) fn hold(&mut self) -> bool {
+        self.secure.as_mut().is_some_and(|secure| !std::mem::replace(&mut secure.is_held, true))
+    }
+
+    /// Seals what was sent since [`Transport::hold`].
+    pub(crate) fn release<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        scratch: &mut Scratch,
+    ) -> Result<(), Fault> {
+        let Some(secure) = &mut self.secure else { return Ok(()) };
+        secure.is_held = false;
+        self.seal_waiting(driver, scratch)
     }
 
     /// Closes the sending side once all has left.
@@ -216,6 +238,14 @@ impl Transport {
         if driver.unsent(self.socket) == 0 {
             self.queue.flush(driver, self.socket);
         }
+        self.seal_waiting(driver, scratch)
+    }
+
+    fn seal_waiting<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        scratch: &mut Scratch,
+    ) -> Result<(), Fault> {
         let Some(secure) = &mut self.secure else { return Ok(()) };
         secure.seal(driver, self.socket, &mut self.queue, Extent::Share)?;
         if secure.waiting_bytes() == 0 && std::mem::take(&mut secure.is_finishing) {

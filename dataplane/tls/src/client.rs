@@ -13,6 +13,7 @@ use rustls_pki_types::{IpAddr, Ipv4Addr, ServerName};
 use crate::context::{Parameters, compile_provider, protocol_versions};
 use crate::error::{bad_context, refusal, secret_missing};
 use crate::flow::Flow;
+use crate::handshake::Handshake;
 use crate::identity::{Identity, Trust};
 use crate::san::SanMatch;
 use crate::server::ALPN_MAX;
@@ -93,7 +94,8 @@ impl ClientContext {
         let alpn = alpn_override.unwrap_or(&self.spec.alpn).to_vec();
         let engine = UnbufferedClientConnection::new_with_alpn(built.config.clone(), name, alpn)
             .map_err(|error| refusal(&error))?;
-        let mut flow = Box::new(Flow::new(engine, built.verifier.clone(), Vec::new()));
+        let handshake = Handshake::new(engine, built.verifier.clone(), Vec::new());
+        let mut flow = Flow::new(handshake);
         let mut peer = Peer::default();
         flow.open(&mut [], &mut Vec::new(), &mut peer)?;
         Ok(Client { flow, peer })
@@ -132,6 +134,7 @@ impl ClientContext {
             }
             None => base.with_no_client_auth(),
         };
+        config.enable_secret_extraction = true;
         // A server that selects what was not offered is still refused.
         config.resumption = match self.spec.parameters.resumption {
             true => Resumption::in_memory_sessions(SESSIONS_MAX),
@@ -161,7 +164,7 @@ fn server_name(sni: Option<&str>) -> Result<ServerName<'static>, TlsError> {
 /// The client's side of one connection.
 #[derive(Debug)]
 pub struct Client {
-    flow: Box<Flow<UnbufferedClientConnection>>,
+    flow: Flow<UnbufferedClientConnection>,
     peer: Peer,
 }
 
@@ -174,7 +177,7 @@ impl Session for Client {
         self.flow.open(input, plain, &mut self.peer)
     }
 
-    fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError> {
+    fn seal_pieces(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, TlsError> {
         self.flow.seal(plain, out)
     }
 
@@ -192,6 +195,13 @@ impl Session for Client {
 
     fn peer(&self) -> &Peer {
         &self.peer
+    }
+}
+
+#[cfg(test)]
+impl Client {
+    pub(crate) fn flow(&mut self) -> &mut Flow<UnbufferedClientConnection> {
+        &mut self.flow
     }
 }
 

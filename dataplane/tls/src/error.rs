@@ -1,6 +1,8 @@
 //! From rustls' errors to our reason codes.
 
-use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
+use rustls::{
+    AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible,
+};
 
 use crate::session::TlsError;
 
@@ -12,6 +14,50 @@ pub(crate) struct SanMismatch {
     pub(crate) presented: String,
     /// What the list has.
     pub(crate) wanted: String,
+}
+
+/// What a peer has done wrong after the handshake, and what it is told.
+#[derive(Debug)]
+pub(crate) struct Breach {
+    /// `None`: nothing is said about it.
+    pub(crate) alert: Option<AlertDescription>,
+    pub(crate) error: Error,
+}
+
+impl Breach {
+    pub(crate) const fn new(alert: AlertDescription, error: Error) -> Self {
+        Self { alert: Some(alert), error }
+    }
+
+    /// The peer has ended it by itself.
+    pub(crate) fn silent(error: Error) -> Self {
+        Self { alert: None, error }
+    }
+
+    /// The fault is ours.
+    pub(crate) fn internal(error: Error) -> Self {
+        Self::new(AlertDescription::InternalError, error)
+    }
+
+    /// A message that does not end where it should.
+    pub(crate) fn malformed(what: &'static str) -> Self {
+        let error = InvalidMessage::MissingData(what).into();
+        Self::new(AlertDescription::DecodeError, error)
+    }
+
+    /// A record without content of a kind that must have some (RFC 8446 section 5.1).
+    pub(crate) fn empty() -> Self {
+        let error = InvalidMessage::InvalidEmptyPayload.into();
+        Self::new(AlertDescription::UnexpectedMessage, error)
+    }
+
+    /// What rustls says of a ticket.
+    pub(crate) fn of_ticket(error: Error) -> Self {
+        match error {
+            Error::InvalidMessage(_) => Self::new(AlertDescription::DecodeError, error),
+            _ => Self::internal(error),
+        }
+    }
 }
 
 /// The secret of that name has not arrived.

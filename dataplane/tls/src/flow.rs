@@ -1,135 +1,56 @@
-//! One connection after its first words: rustls' unbuffered interface driven to and fro.
+//! One connection after its first words: the handshake by rustls, then records of our own.
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{CommonState, HandshakeKind, ProtocolVersion};
-
-use crate::error::{ended, refusal, too_large};
-use crate::leaf::{self, Leaf};
+use crate::aead::Refused;
+use crate::engine::Engine;
+use crate::error::{Breach, ended, refusal};
+use crate::handshake::Handshake;
 use crate::session::{Opened, Peer, Sealed, TlsError};
-use crate::verify::Verifier;
+use crate::traffic::Traffic;
 
-/// Bytes of a handshake that is not whole yet, kept for one connection at most. A message of 64 KiB
-/// is the largest that rustls takes; its records have headers and tags.
-pub(crate) const PENDING_MAX: usize = 72 * 1024;
-/// Plaintext bytes in one record at most (RFC 8446 section 5.1).
-const RECORD_PLAIN_MAX: usize = 16 * 1024;
-/// The head of a record: type, version, length.
-const HEAD: usize = 5;
-/// The tag at the end of a record, of every suite that is built in.
-const TAG: usize = 16;
-/// What sealing may add to one record: head, explicit nonce, content type and tag, and before it a
-/// KeyUpdate record that has become due.
-pub const SEAL_OVERHEAD: usize = 64;
-/// Records that rustls may want to send when it has failed.
-const ALERTS_MAX: usize = 16;
-
-/// Either kind of rustls connection.
-pub(crate) trait Engine {
-    /// rustls' mark of the side.
-    type Side;
-    /// Goes on with what has come in.
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side>;
-    /// What is known of the connection.
-    fn common(&self) -> &CommonState;
+/// Where a connection stands.
+pub(crate) enum Flow<E: Engine> {
+    /// rustls does it all: a handshake, and TLS 1.2 to its end.
+    Handshake(Box<Handshake<E>>),
+    /// TLS 1.3 with keys of our own.
+    Traffic(Box<Traffic<E::Side>>),
+    /// It cannot go on: the keys are forgotten.
+    Ended(Ended),
 }
 
-impl Engine for UnbufferedServerConnection {
-    type Side = ServerConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side> {
-        self.process_tls_records(input)
-    }
-
-    fn common(&self) -> &CommonState {
-        self
-    }
-}
-
-impl Engine for UnbufferedClientConnection {
-    type Side = ClientConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side> {
-        self.process_tls_records(input)
-    }
-
-    fn common(&self) -> &CommonState {
-        self
-    }
-}
-
-/// A connection and what it has yet to read and to send.
-pub(crate) struct Flow<E> {
-    engine: E,
-    verifier: Arc<Verifier>,
-    /// Input that rustls has begun to read and wants to see again from its start. Empty but during
-    /// a handshake, or between the fragments of a later handshake message.
-    pending: Vec<u8>,
-    /// What TLS itself wants to send.
+/// What is left of a connection that has failed.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    /// The alert that says why.
     out: Vec<u8>,
-    phase: Phase,
     /// The handshake was finished, whatever came later.
     established: bool,
-    /// We have sent close_notify. What the peer has yet to say may still come.
-    said_goodbye: bool,
 }
 
 /// Shows where it stands, no keys and no bytes.
-impl<E> fmt::Debug for Flow<E> {
+impl<E: Engine> fmt::Debug for Flow<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flow")
-            .field("phase", &self.phase)
-            .field("pending", &self.pending.len())
-            .field("out", &self.out.len())
-            .finish_non_exhaustive()
+        match self {
+            Self::Handshake(handshake) => handshake.fmt(f),
+            Self::Traffic(_) => f.write_str("Traffic"),
+            Self::Ended(_) => f.write_str("Ended"),
+        }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Handshake,
-    Open,
-    /// The peer has sent close_notify. We may still have something to say.
-    PeerClosed,
-    Failed,
-}
-
-/// What one turn of rustls came to.
-enum Turn {
-    /// Call again.
-    Again,
-    /// A record of so many plaintext bytes ends where the input is done with. The plaintext is in
-    /// its place at the front of the record's body.
-    Record(usize),
-    /// The same, but the plaintext is in the scratch buffer.
-    Copied(Vec<u8>),
-    /// The peer said good-bye.
-    PeerClosed,
-    /// Nothing more to be done with this input.
-    Idle,
-    Failed(rustls::Error),
 }
 
 impl<E: Engine> Flow<E> {
-    pub(crate) fn new(engine: E, verifier: Arc<Verifier>, pending: Vec<u8>) -> Self {
-        Self {
-            engine,
-            verifier,
-            pending,
-            out: Vec::new(),
-            phase: Phase::Handshake,
-            established: false,
-            said_goodbye: false,
-        }
+    pub(crate) fn new(handshake: Handshake<E>) -> Self {
+        Self::Handshake(Box::new(handshake))
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
-        !self.established
+        match self {
+            Self::Handshake(handshake) => handshake.is_handshaking(),
+            Self::Traffic(_) => false,
+            Self::Ended(ended) => !ended.established,
+        }
     }
 
     /// See [`crate::Session::open`].
@@ -139,325 +60,91 @@ impl<E: Engine> Flow<E> {
         plain: &mut Vec<Range<usize>>,
         peer: &mut Peer,
     ) -> Result<Opened, TlsError> {
-        match (self.phase, self.pending.is_empty()) {
-            (Phase::Failed, _) => Err(ended()),
-            (Phase::PeerClosed, _) => Ok(Opened { consumed: input.len(), closed: true }),
-            (_, true) => self.open_in_place(input, plain, peer),
-            (_, false) => self.open_joined(input, plain, peer),
-        }
-    }
-
-    fn open_in_place(
-        &mut self,
-        input: &mut [u8],
-        plain: &mut Vec<Range<usize>>,
-        peer: &mut Peer,
-    ) -> Result<Opened, TlsError> {
-        let mut opened = self.pump(input, true, plain, peer)?;
-        let rest = input.get(opened.consumed..).unwrap_or_default();
-        if !rest.is_empty() && self.wants_again(rest) {
-            self.keep(rest)?;
-            opened.consumed = input.len();
-        }
-        Ok(opened)
-    }
-
-    /// rustls wants to see bytes of earlier calls again, in front of the input.
-    fn open_joined(
-        &mut self,
-        input: &mut [u8],
-        plain: &mut Vec<Range<usize>>,
-        peer: &mut Peer,
-    ) -> Result<Opened, TlsError> {
-        let mut joined = std::mem::take(&mut self.pending);
-        let before = joined.len();
-        joined.extend_from_slice(input);
-        let first = plain.len();
-        let opened = self.pump(&mut joined, false, plain, peer)?;
-        // Plaintext can only follow the handshake message that was incomplete, whose end is in
-        // the new input.
-        for range in plain.iter_mut().skip(first) {
-            match take_over(range, before, &joined, input) {
-                Some(moved) => *range = moved,
-                None => return Err(self.end(ended())),
-            }
-        }
-        let rest = joined.get(opened.consumed..).unwrap_or_default();
-        match opened.consumed.checked_sub(before) {
-            Some(consumed) if !self.wants_again(rest) => Ok(Opened { consumed, ..opened }),
-            _ => {
-                self.keep(rest)?;
-                Ok(Opened { consumed: input.len(), ..opened })
-            }
-        }
-    }
-
-    /// Whether the rest of the input must be kept here as it is: rustls has read (and changed)
-    /// whole records of it, or will join it with what comes.
-    fn wants_again(&self, rest: &[u8]) -> bool {
-        self.phase == Phase::Handshake || record_end(rest).is_some()
-    }
-
-    fn keep(&mut self, rest: &[u8]) -> Result<(), TlsError> {
-        if rest.len() > PENDING_MAX {
-            return Err(self.end(too_large(PENDING_MAX)));
-        }
-        self.pending = rest.to_vec();
-        Ok(())
-    }
-
-    /// Lets rustls read until it wants more. `aligned`: the input begins with a record of which
-    /// rustls has seen nothing.
-    fn pump(
-        &mut self,
-        input: &mut [u8],
-        aligned: bool,
-        plain: &mut Vec<Range<usize>>,
-        peer: &mut Peer,
-    ) -> Result<Opened, TlsError> {
-        let mut opened = Opened::default();
-        while let Some(rest) = input.get_mut(opened.consumed..) {
-            let (turn, discard) = self.turn(rest, aligned);
-            let start = opened.consumed;
-            opened.consumed += discard;
-            self.note_handshake(peer)?;
-            match turn {
-                Turn::Again => {}
-                Turn::Record(length) => plain.push(self.place(start, opened.consumed, length)),
-                Turn::Copied(bytes) => {
-                    let range = opened.consumed.saturating_sub(bytes.len())..opened.consumed;
-                    let Some(to) = input.get_mut(range.clone()) else {
-                        return Err(self.end(ended()));
-                    };
-                    to.copy_from_slice(&bytes);
-                    plain.push(range);
+        match self {
+            Self::Handshake(handshake) => {
+                let opened = handshake.open(input, plain, peer);
+                if handshake.is_over() {
+                    return self.go_on(input, opened?.consumed, plain);
                 }
-                Turn::PeerClosed => opened.closed = true,
-                Turn::Idle => break,
-                Turn::Failed(error) => return Err(self.fail(&error)),
+                if handshake.has_failed() {
+                    let mut ended = Ended { out: Vec::new(), established: !self.is_handshaking() };
+                    self.output(&mut ended.out);
+                    *self = Self::Ended(ended);
+                }
+                opened
             }
-        }
-        if opened.closed {
-            // RFC 8446 section 6.1: what follows a close_notify is ignored.
-            self.phase = Phase::PeerClosed;
-            opened.consumed = input.len();
-        }
-        Ok(opened)
-    }
-
-    /// One turn; the number is how much of the input is done with.
-    fn turn(&mut self, input: &mut [u8], aligned: bool) -> (Turn, usize) {
-        let first = record_end(input).filter(|_| aligned);
-        let status = self.engine.process(input);
-        let discard = status.discard;
-        let turn = match status.state {
-            Err(error) => Turn::Failed(error),
-            Ok(ConnectionState::EncodeTlsData(data)) => {
-                encode(data, &mut self.out);
-                Turn::Again
-            }
-            Ok(ConnectionState::TransmitTlsData(data)) => {
-                data.done();
-                Turn::Again
-            }
-            Ok(ConnectionState::ReadTraffic(mut data)) => match data.next_record() {
-                Some(Ok(record)) if first == Some(discard) => Turn::Record(record.payload.len()),
-                Some(Ok(record)) => Turn::Copied(record.payload.to_vec()),
-                Some(Err(error)) => Turn::Failed(error),
-                None => Turn::Again,
+            Self::Traffic(traffic) => match traffic.open(input, 0, plain) {
+                Ok(opened) => Ok(opened),
+                Err(breach) => Err(self.end(&breach)),
             },
-            Ok(ConnectionState::PeerClosed) => Turn::PeerClosed,
-            Ok(_) => Turn::Idle,
-        };
-        (turn, discard)
-    }
-
-    /// Where the plaintext of the record at `start..end` is. TLS 1.3 may have padding after it,
-    /// TLS 1.2 an explicit nonce before it.
-    fn place(&self, start: usize, end: usize, length: usize) -> Range<usize> {
-        let from = match self.engine.common().protocol_version() {
-            Some(ProtocolVersion::TLSv1_2) => end.saturating_sub(TAG + length),
-            _ => start + HEAD,
-        };
-        from..from + length
-    }
-
-    /// See [`crate::Session::seal`].
-    pub(crate) fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError> {
-        match self.phase {
-            Phase::Handshake => return Ok(Sealed::default()),
-            Phase::Failed => return Err(ended()),
-            Phase::Open | Phase::PeerClosed if self.said_goodbye => return Err(ended()),
-            Phase::Open | Phase::PeerClosed => {}
+            Self::Ended(_) => Err(ended()),
         }
-        let mut sealed = Sealed::default();
-        // What TLS has to say goes first: it may announce a new key.
-        while flush(&mut self.out, out, &mut sealed.written) {
-            let rest = plain.get(sealed.read..).unwrap_or_default();
-            let free = out.get_mut(sealed.written..).unwrap_or_default();
-            let room = free.len().saturating_sub(SEAL_OVERHEAD);
-            let length = rest.len().min(RECORD_PLAIN_MAX).min(room);
-            let Some(chunk) = rest.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
-            if let Some(written) = self.seal_record(chunk, free)? {
-                sealed.read += length;
-                sealed.written += written;
-            }
-        }
-        Ok(sealed)
     }
 
-    /// Seals one record. `None`: TLS had something to say first; call again.
-    fn seal_record(&mut self, chunk: &[u8], free: &mut [u8]) -> Result<Option<usize>, TlsError> {
-        let status = self.engine.process(&mut self.pending);
-        let failure = match status.state {
-            Ok(ConnectionState::WriteTraffic(mut data)) => match data.encrypt(chunk, free) {
-                Ok(written) => return Ok(Some(written)),
-                Err(error) => error.to_string(),
+    /// The handshake is over: takes the keys and opens what has come behind it.
+    fn go_on(
+        &mut self,
+        input: &mut [u8],
+        consumed: usize,
+        plain: &mut Vec<Range<usize>>,
+    ) -> Result<Opened, TlsError> {
+        let over = std::mem::replace(self, Self::Ended(Ended::default()));
+        let Self::Handshake(handshake) = over else { return Err(ended()) };
+        let said_goodbye = handshake.has_said_goodbye();
+        let (engine, out) = handshake.into_parts();
+        let (secrets, kernel) = engine.into_secrets().map_err(|error| refusal(&error))?;
+        let mut traffic = Traffic::begin(&secrets, kernel, out)?;
+        if said_goodbye {
+            traffic.forget_sealing();
+        }
+        *self = Self::Traffic(Box::new(traffic));
+        let Self::Traffic(traffic) = self else { return Err(ended()) };
+        match traffic.open(input, consumed, plain) {
+            Ok(opened) => Ok(opened),
+            Err(breach) => Err(self.end(&breach)),
+        }
+    }
+
+    /// See [`crate::Session::seal_pieces`].
+    pub(crate) fn seal(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, TlsError> {
+        match self {
+            Self::Handshake(handshake) => handshake.seal(plain, out),
+            Self::Traffic(traffic) if traffic.has_said_goodbye() => Err(ended()),
+            Self::Traffic(traffic) => match traffic.seal(plain, out) {
+                Ok(sealed) => Ok(sealed),
+                Err(Refused) => {
+                    *self = Self::Ended(Ended { out: Vec::new(), established: true });
+                    Err(Refused.into())
+                }
             },
-            Ok(ConnectionState::EncodeTlsData(data)) => {
-                encode(data, &mut self.out);
-                return Ok(None);
-            }
-            Ok(ConnectionState::TransmitTlsData(data)) => {
-                data.done();
-                return Ok(None);
-            }
-            Ok(state) => format!("cannot send in state {state:?}"),
-            Err(error) => error.to_string(),
-        };
-        Err(self.end(TlsError { code: "tls.seal_failed", detail: failure }))
+            Self::Ended(_) => Err(ended()),
+        }
     }
 
     /// See [`crate::Session::output`].
     pub(crate) fn output(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.out);
-        self.out = Vec::new();
+        match self {
+            Self::Handshake(handshake) => handshake.output(out),
+            Self::Traffic(traffic) => traffic.output(out),
+            Self::Ended(ended) => out.append(&mut std::mem::take(&mut ended.out)),
+        }
     }
 
     /// See [`crate::Session::close`].
     pub(crate) fn close(&mut self) {
-        if self.said_goodbye || self.phase == Phase::Failed {
-            return;
-        }
-        self.said_goodbye = true;
-        while self.phase != Phase::Handshake {
-            match self.engine.process(&mut self.pending).state {
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.out),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::WriteTraffic(mut data)) => {
-                    let mut alert = [0; SEAL_OVERHEAD * 2];
-                    let written = data.queue_close_notify(&mut alert).unwrap_or(0);
-                    self.out.extend_from_slice(alert.get(..written).unwrap_or_default());
-                    break;
-                }
-                _ => break,
-            }
+        match self {
+            Self::Handshake(handshake) => handshake.close(),
+            Self::Traffic(traffic) => traffic.close(),
+            Self::Ended(_) => {}
         }
     }
 
-    /// Looks at the peer as soon as the handshake is done, before any of its plaintext is given
-    /// out.
-    fn note_handshake(&mut self, peer: &mut Peer) -> Result<(), TlsError> {
-        let common = self.engine.common();
-        if self.phase != Phase::Handshake || common.is_handshaking() {
-            return Ok(());
-        }
-        self.phase = Phase::Open;
-        peer.alpn = common.alpn_protocol().unwrap_or_default().to_vec();
-        peer.version = match common.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-            _ => "",
-        };
-        let certificate = common.peer_certificates().and_then(|chain| chain.first());
-        let Some(certificate) = certificate.filter(|_| self.verifier.verifies()) else {
-            self.established = true;
-            return Ok(());
-        };
-        let leaf = match Leaf::parse(certificate) {
-            Ok(leaf) => leaf,
-            Err(error) => return Err(self.end(error)),
-        };
-        if common.handshake_kind() == Some(HandshakeKind::Resumed)
-            && let Err(error) = self.verifier.still_valid(&leaf)
-        {
-            return Err(self.fail(&error));
-        }
-        peer.fingerprint = leaf::fingerprint(certificate);
-        peer.uris = leaf.uris;
-        peer.dns = leaf.dns;
-        peer.subject = leaf.subject;
-        peer.verified = true;
-        self.established = true;
-        Ok(())
-    }
-
-    /// Ends the session; what rustls says about it to the peer goes out.
-    fn fail(&mut self, error: &rustls::Error) -> TlsError {
-        for _ in 0..ALERTS_MAX {
-            if !self.engine.common().wants_write() {
-                break;
-            }
-            match self.engine.process(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.out),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                _ => break,
-            }
-        }
-        self.end(refusal(error))
-    }
-
-    fn end(&mut self, error: TlsError) -> TlsError {
-        self.phase = Phase::Failed;
-        self.pending = Vec::new();
+    fn end(&mut self, breach: &Breach) -> TlsError {
+        let Self::Traffic(traffic) = self else { return ended() };
+        let (error, out) = traffic.end(breach);
+        *self = Self::Ended(Ended { out, established: true });
         error
     }
-}
-
-/// Appends what rustls wants to send.
-fn encode<Side>(mut data: EncodeTlsData<'_, Side>, out: &mut Vec<u8>) {
-    let start = out.len();
-    if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {
-        out.resize(start + needed.required_size, 0);
-        let written = data.encode(out.get_mut(start..).unwrap_or_default()).unwrap_or(0);
-        out.truncate(start + written);
-    }
-}
-
-/// Moves what fits from `from` into the free part of `out`. Says whether all of it went.
-fn flush(from: &mut Vec<u8>, out: &mut [u8], written: &mut usize) -> bool {
-    if from.is_empty() {
-        return true;
-    }
-    let free = out.get_mut(*written..).unwrap_or_default();
-    let length = from.len().min(free.len());
-    if let (Some(to), Some(bytes)) = (free.get_mut(..length), from.get(..length)) {
-        to.copy_from_slice(bytes);
-    }
-    from.drain(..length);
-    *written += length;
-    from.is_empty()
-}
-
-/// Copies the plaintext at `range` of `joined` to the same place of `input`, which stood in
-/// `joined` after `before` other bytes.
-fn take_over(
-    range: &Range<usize>,
-    before: usize,
-    joined: &[u8],
-    input: &mut [u8],
-) -> Option<Range<usize>> {
-    let moved = range.start.checked_sub(before)?..range.end.checked_sub(before)?;
-    input.get_mut(moved.clone())?.copy_from_slice(joined.get(range.clone())?);
-    Some(moved)
-}
-
-/// Where the first record of the input ends, if the whole of it is there.
-fn record_end(input: &[u8]) -> Option<usize> {
-    let [_, _, _, high, low] = *input.first_chunk::<HEAD>()?;
-    let length = u16::from_be_bytes([high, low]);
-    let end = HEAD + usize::from(length);
-    (end <= input.len()).then_some(end)
 }
 
 #[cfg(test)]

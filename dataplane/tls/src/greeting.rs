@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::server::{AcceptedAlert, Acceptor};
 
 use crate::error::{ended, refusal, too_large};
-use crate::flow::PENDING_MAX;
+use crate::handshake::PENDING_MAX;
 use crate::server::Built;
 use crate::session::TlsError;
 

@@ -13,6 +13,7 @@ use crate::context::{Parameters, compile_provider, protocol_versions};
 use crate::error::{bad_context, refusal, secret_missing};
 use crate::flow::Flow;
 use crate::greeting::{Greeting, Heard};
+use crate::handshake::Handshake;
 use crate::identity::{Identity, Trust};
 use crate::san::SanMatch;
 use crate::session::{Opened, Peer, Sealed, Session, TlsError};
@@ -124,6 +125,7 @@ impl ServerContext {
         };
         let key = CertifiedKey::clone(&identity.certified_key());
         let mut config = base.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        config.enable_secret_extraction = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         if self.spec.parameters.resumption {
@@ -156,7 +158,7 @@ enum State {
     /// Waits for the whole ClientHello.
     Hello(Box<Greeting>),
     /// Has seen it.
-    Flow(Box<Flow<UnbufferedServerConnection>>),
+    Flow(Flow<UnbufferedServerConnection>),
 }
 
 impl Session for Server {
@@ -178,7 +180,7 @@ impl Session for Server {
                     let engine =
                         UnbufferedServerConnection::new(config).map_err(|error| refusal(&error))?;
                     let verifier = hello.built.verifier.clone();
-                    let mut flow = Box::new(Flow::new(engine, verifier, hello.before));
+                    let mut flow = Flow::new(Handshake::new(engine, verifier, hello.before));
                     let opened = flow.open(input, plain, &mut self.peer);
                     self.state = State::Flow(flow);
                     opened
@@ -187,7 +189,7 @@ impl Session for Server {
         }
     }
 
-    fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError> {
+    fn seal_pieces(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, TlsError> {
         match &mut self.state {
             State::Flow(flow) => flow.seal(plain, out),
             State::Hello(_) => Ok(Sealed::default()),
@@ -217,6 +219,16 @@ impl Session for Server {
 
     fn peer(&self) -> &Peer {
         &self.peer
+    }
+}
+
+#[cfg(test)]
+impl Server {
+    pub(crate) fn flow(&mut self) -> &mut Flow<UnbufferedServerConnection> {
+        match &mut self.state {
+            State::Flow(flow) => flow,
+            State::Hello(_) => panic!("it waits for the ClientHello"),
+        }
     }
 }
 

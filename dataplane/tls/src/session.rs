@@ -11,7 +11,13 @@ pub trait Session {
     -> Result<Opened, TlsError>;
 
     /// Seals plaintext into `out`, as much as fits; call again with the rest.
-    fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError>;
+    fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<Sealed, TlsError> {
+        self.seal_pieces(&[plain], out)
+    }
+
+    /// Seals pieces as if they were one, in as few records as there can be. `read` counts through
+    /// all of them.
+    fn seal_pieces(&mut self, plain: &[&[u8]], out: &mut [u8]) -> Result<Sealed, TlsError>;
 
     /// Moves what TLS itself wants to send (handshake, tickets, alerts) to the end of `out`. To be
     /// asked after every `open`, also after one that failed: the alert says why.
@@ -65,6 +71,8 @@ pub struct Peer {
     /// The peer has shown a certificate and it was verified against the roots. Without that the
     /// names above are empty.
     pub verified: bool,
+    /// An earlier session was taken up again: the certificate is the one that was shown then.
+    pub is_resumed: bool,
 }
 
 /// Why a connection cannot go on.

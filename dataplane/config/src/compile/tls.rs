@@ -30,16 +30,16 @@ pub(crate) fn server(
     scope: &mut Scope<'_>,
 ) -> Result<Arc<ServerContext>, Fault> {
     decide!(at, context => DownstreamTlsContext {
-        used: common_tls_context, require_client_certificate,
-            disable_stateful_session_resumption, session_ticket_keys_type;
+        used: common_tls_context, require_client_certificate, session_ticket_keys_type;
         refused: session_timeout, ocsp_staple_policy, prefer_client_ciphers;
         refused_if_true: require_sni;
-        without_effect: full_scan_certs_on_sni_mismatch;
+        // Sessions are never kept here; their tickets are not meant by it.
+        without_effect: full_scan_certs_on_sni_mismatch, disable_stateful_session_resumption;
     });
     let stateless = stateless_resumption(at, session_ticket_keys_type)?;
     let place = at.field("common_tls_context");
     let mut common = common(&place, common_tls_context, scope)?;
-    common.parameters.resumption = stateless && !disable_stateful_session_resumption;
+    common.parameters.resumption = stateless;
     if http {
         common.alpn.retain(|protocol| protocol != b"h2");
     }

@@ -9,6 +9,7 @@ use config::snapshot::{RouteAction, Terminal};
 use super::fixture::{
     Proxy, cluster, forward, manager, on_both, read_message, route, tcp_proxy, upstream,
 };
+use super::mutual_tls::{SERVER, pair};
 
 /// Answers every head that comes with the same bytes, reading as little as it can.
 fn terse(mut stream: TcpStream) {
@@ -55,5 +56,22 @@ fn a_proxied_byte_allocates_nothing_after_warm_up() {
         let tcp = || Proxy::start(which, tcp_proxy(0), vec![cluster(0, &[upstream(terse)])]);
         let (few, many) = (allocations(tcp, 500), allocations(tcp, 4_500));
         assert!(many < few + 20, "{which:?}: {few} for 500 round trips, {many} for 4,500");
+    });
+}
+
+/// Both sidecars together, with mutual TLS between them: records of TLS take no more than requests.
+#[test]
+fn a_request_over_mutual_tls_allocates_nothing_after_warm_up() {
+    on_both(|which| {
+        let count = |requests| {
+            let route = || vec![route("/", RouteAction::Forward(forward(&[(0, 1)])))];
+            let terminals =
+                [route(), route()].map(|routes| Terminal::Http(Arc::new(manager(routes))));
+            let (first, second) = pair(which, terminals, cluster(0, &[upstream(terse)]), SERVER);
+            ask(&mut first.connect(), requests);
+            first.stop() + second.stop()
+        };
+        let (few, many) = (count(500), count(4_500));
+        assert!(many < few + 40, "{which:?}: {few} for 500 requests, {many} for 4,500");
     });
 }

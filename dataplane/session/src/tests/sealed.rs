@@ -181,3 +181,43 @@ fn closes<D: Driver>(driver: impl Fn() -> D) {
         assert_eq!(joined.got[1] == sent, !is_lacking, "{} bytes", joined.got[1].len());
     }
 }
+
+/// A head and its body, sent one after the other in one event, are one record; an end that was
+/// said in between comes behind them.
+#[test]
+fn what_is_held_is_sealed_together() {
+    on_both(|which| match which {
+        Which::Uring => holds(Uring::new(&tiny()).expect("a ring")),
+        _ => holds(Epoll::new(&tiny()).expect("a driver")),
+    });
+}
+
+fn holds<D: Driver>(driver: D) {
+    let mut joined = Joined::new(driver);
+    while joined.driver.unsent(joined.ends[0].socket) > 0 {
+        assert!(!joined.turn(), "a socket has failed");
+    }
+    let [server, _] = &mut joined.ends;
+    assert!(server.hold() && !server.hold(), "only the first must let go");
+    let mut sent = Vec::new();
+    for length in [200, 1_000, 0, 5] {
+        let mut piece = joined.driver.pool().take(1_024).expect("memory");
+        piece.extend(&vec![length as u8; length]);
+        sent.extend_from_slice(&piece);
+        server.send(&mut joined.driver, piece.freeze()).expect("taken");
+    }
+    server.finish(&mut joined.driver, &mut joined.scratch);
+    assert_eq!(joined.driver.unsent(server.socket), 0);
+    assert_eq!(server.unsent(&joined.driver), 1_205);
+    server.release(&mut joined.driver, &mut joined.scratch).expect("sealed");
+    // Head, type and tag: once for the data, once for the good-bye of two bytes.
+    assert_eq!(joined.driver.unsent(server.socket), 1_205 + 22 + 2 + 22);
+    for _ in 0..4_000 {
+        if joined.ends[1].is_closed_by_peer() {
+            break;
+        }
+        assert!(!joined.turn(), "a socket has failed");
+    }
+    assert!(joined.got[1] == sent && joined.ends[1].is_closed_by_peer());
+    assert_eq!(joined.driver.pool().in_use_bytes(), 0);
+}

@@ -2,15 +2,14 @@
 //! that were never TLS.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 
 use proptest::prelude::*;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::ClientConnection;
 
-use crate::tests::fixtures::{CLIENT_ID, Ca, End, Pair, SERVER_ID, Sides};
-use crate::{Session, Version, Versions, provider};
+use crate::aead::{HEAD, TAG};
+use crate::tests::fixtures::{Ca, End, Pair, Sides};
+use crate::tests::foreign;
+use crate::{SEAL_OVERHEAD, Session, Version, Versions, provider};
 
 /// Every TLS 1.2 suite for an ECDSA certificate, and TLS 1.3.
 const SUITES: &[Option<&str>] = &[
@@ -140,7 +139,7 @@ fn keys_may_change_at_any_time() {
     let (context, _) = Sides::mutual(&ca).contexts();
     for piece in [1, 6, 23, usize::MAX] {
         let mut server = End::new(context.accept().unwrap());
-        let mut client = foreign_client(&ca);
+        let mut client = foreign::client(&ca, provider());
         exchange_with_client(&mut client, &mut server, piece);
         for round in 0..4 {
             client.writer().write_all(b"before").unwrap();
@@ -158,6 +157,39 @@ fn keys_may_change_at_any_time() {
     }
 }
 
+/// New keys, and a question for ours, in one breath with the end of the handshake: rustls must not
+/// have seen them when it gives the keys away.
+#[test]
+fn keys_may_change_on_the_heels_of_the_handshake() {
+    let ca = Ca::new("root");
+    let (context, _) = Sides::mutual(&ca).contexts();
+    for piece in [1, 6, 23, 500, usize::MAX] {
+        let mut server = End::new(context.accept().unwrap());
+        let mut client = foreign::client(&ca, provider());
+        let mut up = Vec::new();
+        client.write_tls(&mut up).unwrap();
+        server.feed(&up, piece);
+        client.read_tls(&mut server.output().as_slice()).unwrap();
+        client.process_new_packets().unwrap();
+        assert!(!client.is_handshaking());
+        client.writer().write_all(b"before").unwrap();
+        for _ in 0..3 {
+            client.refresh_traffic_keys().unwrap();
+            client.writer().write_all(b"after").unwrap();
+        }
+        client.send_close_notify();
+        exchange_with_client(&mut client, &mut server, piece);
+        assert_eq!((server.code(), server.closed), ("", true), "in pieces of {piece}");
+        assert_eq!(server.plain, b"beforeafterafterafter");
+        let sealed = server.seal(b"answer", 999);
+        client.read_tls(&mut sealed.as_slice()).unwrap();
+        client.process_new_packets().unwrap();
+        let mut answer = [0; 6];
+        client.reader().read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"answer");
+    }
+}
+
 /// A foreign server whose tickets come in fragments, followed at once by data.
 #[test]
 fn later_handshake_messages_may_be_fragmented() {
@@ -167,7 +199,7 @@ fn later_handshake_messages_may_be_fragmented() {
     let (_, context) = sides.contexts();
     for piece in [1, 2, 7, 31, 64, 1000, usize::MAX] {
         let mut client = End::new(context.connect(None, None).unwrap());
-        let mut server = foreign_server(&ca);
+        let mut server = foreign::server(&ca, provider());
         for _ in 0..6 {
             let up = client.output();
             server.read_tls(&mut up.as_slice()).unwrap();
@@ -191,41 +223,6 @@ fn later_handshake_messages_may_be_fragmented() {
     }
 }
 
-fn foreign_client(ca: &Ca) -> ClientConnection {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap()).unwrap();
-    let (chain, key) = foreign_identity(ca, CLIENT_ID);
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .unwrap();
-    config.dangerous().set_certificate_verifier(Arc::new(Anyone));
-    ClientConnection::new(Arc::new(config), "server.test".try_into().unwrap()).unwrap()
-}
-
-fn foreign_server(ca: &Ca) -> ServerConnection {
-    let (chain, key) = foreign_identity(ca, SERVER_ID);
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    config.max_fragment_size = Some(40);
-    ServerConnection::new(Arc::new(config)).unwrap()
-}
-
-fn foreign_identity(ca: &Ca, uri: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let pem = ca.pem_with(uri, |_| {});
-    let chain = CertificateDer::pem_slice_iter(pem.chain.as_bytes());
-    (
-        chain.collect::<Result<_, _>>().unwrap(),
-        PrivateKeyDer::from_pem_slice(pem.key.as_bytes()).unwrap(),
-    )
-}
-
 fn exchange_with_client(
     client: &mut ClientConnection,
     server: &mut End<crate::Server>,
@@ -242,51 +239,6 @@ fn exchange_with_client(
         client.process_new_packets().unwrap();
         if up.is_empty() && down.is_empty() {
             return;
-        }
-    }
-}
-
-/// Lets any server through: what is under test here are the records.
-#[derive(Debug)]
-struct Anyone;
-
-mod anyone {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-    use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-
-    impl ServerCertVerifier for super::Anyone {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            crate::provider().signature_verification_algorithms.supported_schemes()
         }
     }
 }
@@ -351,7 +303,7 @@ proptest! {
         prop_assert!(data.starts_with(&pair.server.plain));
         // Under TLS 1.3 type and version in a record's head say nothing (RFC 8446 section 5.2), and
         // rustls pays no heed to them; the length is covered by the tag.
-        let record = 600 - super::SEAL_OVERHEAD + super::HEAD + super::TAG + 1;
+        let record = 600 - SEAL_OVERHEAD + HEAD + TAG + 1;
         let unprotected = !old && (0..3).contains(&(at % record));
         let all = pair.server.plain.len() == data.len();
         prop_assert!(!all || at >= sealed.len() || unprotected);

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use rcgen::{DnType, SanType};
 
+use crate::flow::Flow;
+use crate::leaf::Leaf;
 use crate::tests::fixtures::{CLIENT_ID, Ca, End, Pair, SERVER_ID, Sides};
-use crate::{Parameters, SanMatch, ServerContext, Session, Slot, Version, Versions};
+use crate::verify::{Rules, Verifier};
+use crate::{ClientContext, Parameters, SanMatch, ServerContext, Session, Slot, Version, Versions};
 
 #[test]
 fn both_sides_know_each_other_after_a_good_handshake() {
@@ -254,31 +257,88 @@ fn subject_and_dns_names_are_reported() {
     assert_eq!(peer.dns, ["*.reviews.svc"]);
 }
 
-#[test]
-fn a_session_is_resumed_but_not_across_a_rotation() {
-    let ca = Ca::new("root");
-    let mut sides = Sides::mutual(&ca);
+/// Both sides with resumption.
+fn resuming(ca: &Ca) -> Sides {
+    let mut sides = Sides::mutual(ca);
     sides.server.parameters = Parameters { resumption: true, ..Parameters::default() };
     sides.client.parameters = Parameters { resumption: true, ..Parameters::default() };
-    let trust = sides.server.trust.clone().unwrap();
-    let (server, client) = sides.contexts();
-    let full = bytes_to_establish(&server, &client);
-    let resumed = bytes_to_establish(&server, &client);
-    assert!(resumed < full, "a resumed handshake is shorter: {resumed} against {full} bytes");
-    trust.set(ca.trust());
-    let rotated = bytes_to_establish(&server, &client);
-    assert!(rotated > resumed, "new roots end old sessions: {rotated} against {resumed} bytes");
+    sides
 }
 
-/// Bytes that the server sends for one handshake, in which both sides know each other.
-fn bytes_to_establish(server: &ServerContext, client: &crate::ClientContext) -> usize {
+/// Whether a handshake takes up an earlier session. Both sides know each other either way.
+fn resumes(server: &ServerContext, client: &ClientContext) -> bool {
     let mut pair = Pair::new(server, client);
-    let hello = pair.client.output();
-    pair.server.feed(&hello, usize::MAX);
-    let flight = pair.server.output();
-    pair.client.feed(&flight, usize::MAX);
     assert_eq!(pair.shake(usize::MAX).codes(), ("", ""));
-    assert_eq!(pair.server.session.peer().uris, [CLIENT_ID]);
-    assert_eq!(pair.client.session.peer().uris, [SERVER_ID]);
-    flight.len()
+    let (by_client, by_server) = (pair.client.session.peer(), pair.server.session.peer());
+    assert_eq!((by_client.verified, by_server.verified), (true, true));
+    assert_eq!(by_client.uris, [SERVER_ID]);
+    assert!(by_server.uris.iter().all(|uri| uri.starts_with(CLIENT_ID)));
+    assert_ne!((by_client.fingerprint, by_server.fingerprint), ([0; 32], [0; 32]));
+    assert_eq!(by_client.is_resumed, by_server.is_resumed);
+    by_client.is_resumed
+}
+
+#[test]
+fn a_session_is_resumed_but_not_across_a_rotation() {
+    let (ca, versions) = (Ca::new("root"), [Version::Tls12, Version::Tls13]);
+    for version in versions {
+        let mut sides = resuming(&ca);
+        sides.client.parameters.versions = Versions { min: version, max: version };
+        let identities = [sides.server.identity.clone(), sides.client.identity.clone().unwrap()];
+        let trusts = [&sides.server.trust, &sides.client.trust].map(|t| t.clone().unwrap());
+        let (server, client) = sides.contexts();
+        let settled = |name: &str| {
+            assert!(!resumes(&server, &client), "{name} ends old sessions, {version}");
+            assert!(resumes(&server, &client) && resumes(&server, &client), "{name}, {version}");
+        };
+        settled("nothing yet");
+        for (slot, id) in identities.iter().zip([SERVER_ID, CLIENT_ID]) {
+            slot.set(ca.identity(id));
+            settled("a new identity");
+        }
+        for slot in &trusts {
+            slot.set(ca.trust());
+            settled("new roots");
+        }
+    }
+}
+
+#[test]
+fn a_session_is_not_resumed_elsewhere() {
+    let ca = Ca::new("root");
+    let (server, client) = resuming(&ca).contexts();
+    assert!(!resumes(&server, &client) && resumes(&server, &client));
+    // Other contexts of the very same making.
+    let (other_server, other_client) = resuming(&ca).contexts();
+    assert!(!resumes(&other_server, &client), "a ticket of another listener");
+    assert!(!resumes(&server, &other_client), "a cluster that has none");
+    let mut named = Pair::new(&server, &client);
+    named.client.session = client.connect(None, Some("other.example")).unwrap();
+    assert_eq!(named.shake(usize::MAX).codes(), ("", ""));
+    assert!(!named.client.session.peer().is_resumed, "a ticket for another name");
+}
+
+#[test]
+fn one_ticket_is_sent_and_none_without_resumption() {
+    let ca = Ca::new("root");
+    for (sides, tickets) in [(resuming(&ca), 1), (Sides::mutual(&ca), 0)] {
+        let mut pair = sides.pair();
+        pair.shake(usize::MAX);
+        match pair.client.session.flow() {
+            Flow::Traffic(traffic) => assert_eq!(traffic.tickets(), tickets),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn names_are_asked_again_when_a_session_is_resumed() {
+    let (ca, rules) = (Ca::new("root"), |san| Arc::new(Rules::new(vec![san], true)));
+    let trust = || Some(ca.trust());
+    let leaf = Leaf::parse(&ca.identity(CLIENT_ID).chain()[0]).unwrap();
+    let verifier = |san| Verifier::of_clients(rules(san), trust(), crate::provider()).unwrap();
+    assert!(verifier(SanMatch::uri(CLIENT_ID)).still_valid(&leaf).is_ok());
+    assert!(verifier(SanMatch::uri(SERVER_ID)).still_valid(&leaf).is_err());
+    let expired = Leaf::parse(&ca.expired(CLIENT_ID).chain()[0]).unwrap();
+    assert!(verifier(SanMatch::uri(CLIENT_ID)).still_valid(&expired).is_err());
 }
