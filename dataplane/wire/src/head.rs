@@ -22,6 +22,8 @@ pub struct Field {
     pub value: Span,
     /// The name as a small number, for names that code asks for.
     pub known: Known,
+    /// Header compression must never put it into a table (RFC 7541, 6.2.3): it came so.
+    pub is_secret: bool,
 }
 
 /// Names that code asks for. `Other` must be compared by its bytes.
@@ -77,9 +79,10 @@ pub enum Framing {
     None,
     /// So many bytes (RFC 9112, 6.2).
     Length(u64),
-    /// Chunked (RFC 9112, 7.1).
+    /// Chunked (RFC 9112, 7.1); by HTTP/2, which needs no framing of its own: of unknown length.
     Chunked,
-    /// All bytes until the connection closes (responses only, RFC 9112, 6.3 number 8).
+    /// All bytes until the connection closes (responses only, RFC 9112, 6.3 number 8), or a
+    /// tunnel's until its stream ends (HTTP/2).
     UntilClose,
 }
 
@@ -93,6 +96,8 @@ pub struct Head {
     pub method: Span,
     /// Request: the path with its query (`:path`). Response: empty.
     pub path: Span,
+    /// Request by HTTP/2: `:scheme`. Otherwise empty.
+    pub scheme: Span,
     /// Request: host and port as the client wrote them (`:authority`). Response: empty.
     pub authority: Span,
     /// Response: the status. Request: 0.
@@ -127,6 +132,11 @@ impl Head {
 
     /// The bytes as they came, for the codec that fills the head in (it lowers names in place).
     pub fn base_mut(&mut self) -> &mut [u8] {
+        &mut self.base
+    }
+
+    /// The bytes as they came, for a codec that unpacks them one field after the other.
+    pub(crate) fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.base
     }
 
@@ -221,6 +231,7 @@ impl Head {
             name: self.add_bytes(name),
             value: self.add_bytes(value),
             known: Known::of(name),
+            is_secret: false,
         };
         self.fields.push(field);
         true

@@ -8,4 +8,5 @@
 
 pub mod detect;
 pub mod h1;
+pub mod h2;
 pub mod head;

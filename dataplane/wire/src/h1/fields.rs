@@ -39,7 +39,7 @@ pub(super) fn read(
         let known = Known::of(head.get(name));
         facts.note(known, value, line.value)?;
         if !(take_host && known == Known::Host) {
-            head.push(Field { name, value, known });
+            head.push(Field { name, value, known, is_secret: false });
         }
     }
     Ok(facts)
