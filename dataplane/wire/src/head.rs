@@ -140,6 +140,20 @@ impl Head {
         &mut self.base
     }
 
+    /// Appends what stands at a span of the bytes as they came once more behind them.
+    pub(crate) fn repeat(&mut self, span: Span) {
+        let start = span.start as usize;
+        let end = start.saturating_add(span.len as usize);
+        if end <= self.base.len() {
+            self.base.extend_from_within(start..end);
+        }
+    }
+
+    /// Changes fields, and keeps those for which `change` says so.
+    pub(crate) fn change_fields(&mut self, change: impl FnMut(&mut Field) -> bool) {
+        self.fields.retain_mut(change);
+    }
+
     /// A span over the bytes as they came. Out of range means the empty span.
     pub fn span(&self, start: usize, len: usize) -> Span {
         let fits = start.checked_add(len).is_some_and(|end| end <= self.base.len());
