@@ -313,5 +313,13 @@ impl Connection {
     }
 }
 
+#[cfg(test)]
+impl Connection {
+    /// Goes on as if so many streams had been opened.
+    pub(super) fn next_of_ours_for_tests(&mut self, id: u32) {
+        self.next_of_ours = id;
+    }
+}
+
 /// How much room of a buffer is kept that is empty.
 const KEPT_BYTES: usize = 4096;
