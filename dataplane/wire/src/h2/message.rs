@@ -206,7 +206,7 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    fn finish(&mut self, end: bool, head: &mut Head) -> Result<(), Refusal> {
+    fn finish(&self, end: bool, head: &mut Head) -> Result<(), Refusal> {
         if self.cookies > 1 {
             join_cookies(head);
         }
@@ -267,12 +267,7 @@ impl<'c> Reader<'c> {
         if is_valid { Ok(()) } else { Err(refusal::AUTHORITY) }
     }
 
-    fn frame_request(
-        &self,
-        is_connect: bool,
-        end: bool,
-        head: &mut Head,
-    ) -> Result<(), Refusal> {
+    fn frame_request(&self, is_connect: bool, end: bool, head: &mut Head) -> Result<(), Refusal> {
         if end && self.content_length.is_some_and(|length| length > 0) {
             return Err(refusal::CONTENT_LENGTH_DIFFERS);
         }
@@ -288,12 +283,7 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    fn finish_response(
-        &self,
-        request: Request,
-        end: bool,
-        head: &mut Head,
-    ) -> Result<(), Refusal> {
+    fn finish_response(&self, request: Request, end: bool, head: &mut Head) -> Result<(), Refusal> {
         let (status, length) = (head.status, self.content_length);
         if self.pseudo & STATUS == 0 {
             return Err(refusal::PSEUDO_MISSING);

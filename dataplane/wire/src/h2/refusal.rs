@@ -138,8 +138,7 @@ pub(super) const PSEUDO_UNEXPECTED: Refusal = message("http2.unexpected_pseudo_h
 pub(super) const SCHEME: Refusal = message("http2.invalid_scheme");
 pub(super) const STATUS: Refusal = message("http2.invalid_status");
 pub(super) const TE: Refusal = message("http2.invalid_te");
-pub(super) const TOO_LARGE: Refusal =
-    stream("http2.headers_too_large", ErrorCode::InternalError);
+pub(super) const TOO_LARGE: Refusal = stream("http2.headers_too_large", ErrorCode::InternalError);
 pub(super) const TOO_MANY: Refusal = stream("http2.too_many_headers", ErrorCode::InternalError);
 pub(super) const TRAILER_FIELD: Refusal = message("http2.invalid_trailer");
 pub(super) const TRAILERS_OPEN: Refusal = message("http2.trailers_without_end");

@@ -51,12 +51,7 @@ impl Default for PeerSettings {
 
 impl PeerSettings {
     /// Takes in the settings of a frame. `first`: it is the connection's first.
-    pub(super) fn take(
-        &mut self,
-        payload: &[u8],
-        role: Role,
-        first: bool,
-    ) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, payload: &[u8], role: Role, first: bool) -> Result<(), Refusal> {
         if payload.len() / 6 > SETTINGS_MAX {
             return Err(refusal::SETTINGS_FLOOD);
         }

@@ -2,10 +2,10 @@
 
 use super::receive::Reading;
 use super::{Connection, Event, Handle, KEPT_BYTES, Request, Role, Side};
+use crate::h2::Scope;
 use crate::h2::frame::{END_HEADERS, END_STREAM, FrameHead, PADDED, PRIORITY, u31};
 use crate::h2::guard::limits;
 use crate::h2::message::{self, Kind, Outcome};
-use crate::h2::Scope;
 use crate::h2::refusal::{self, Refusal};
 use crate::head::Head;
 
@@ -97,7 +97,9 @@ impl Connection {
             (Place::Nowhere, _) => Ok(None),
             (Place::Refused(refusal), _) => self.refuse(id, refusal),
             (Place::New, outcome) => self.on_request(id, end, outcome, head),
-            (_, Outcome::Malformed(refusal) | Outcome::TooLarge(refusal)) => self.refuse(id, refusal),
+            (_, Outcome::Malformed(refusal) | Outcome::TooLarge(refusal)) => {
+                self.refuse(id, refusal)
+            }
             (Place::Trailers, Outcome::Fine(_)) => self.on_trailers(id),
             (Place::Response(_), Outcome::Fine(length)) => self.on_response(id, end, length, head),
         }
@@ -116,9 +118,7 @@ impl Connection {
         }
         match self.check_closed(id) {
             Ok(()) => Ok(Place::Nowhere),
-            Err(refusal) if refusal.scope == Scope::Stream => {
-                Ok(Place::Refused(refusal))
-            }
+            Err(refusal) if refusal.scope == Scope::Stream => Ok(Place::Refused(refusal)),
             Err(refusal) => Err(refusal),
         }
     }

@@ -44,12 +44,7 @@ impl Connection {
         self.advance(&mut rest, input.len(), head).inspect_err(|refusal| self.fail(*refusal))
     }
 
-    fn advance(
-        &mut self,
-        rest: &mut &[u8],
-        len: usize,
-        head: &mut Head,
-    ) -> Result<Step, Refusal> {
+    fn advance(&mut self, rest: &mut &[u8], len: usize, head: &mut Head) -> Result<Step, Refusal> {
         if let Some(event) = self.not_looked_at() {
             return Ok(Step { event: Some(event), ..Step::default() });
         }

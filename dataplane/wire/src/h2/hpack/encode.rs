@@ -18,12 +18,13 @@ pub(crate) struct Encoder {
     lowered_to: Option<usize>,
     /// The table's size is to be told.
     is_resized: bool,
-    /// The numbers of entries by the hash of name and value. One that is overwritten is not found.
-    by_field: [u32; SLOTS],
+    /// The numbers of entries by the hash of name and value. One that is overwritten is not found,
+    /// and one that is found is compared.
+    by_field: [u16; SLOTS],
     /// The same by the hash of the name.
-    by_name: [u32; SLOTS],
+    by_name: [u16; SLOTS],
     /// The hashes of fields that were written as literals.
-    seen: [u32; SLOTS],
+    seen: [u16; SLOTS],
 }
 
 const SLOTS: usize = 256;
@@ -164,8 +165,8 @@ impl Encoder {
         if index == ACCEPT_ENCODING && value == b"gzip, deflate" {
             return indexed(ACCEPT_ENCODING, out);
         }
-        let is_secret = is_secret
-            || matches!(index, AUTHORIZATION | COOKIE | PROXY_AUTHORIZATION | SET_COOKIE);
+        let is_secret =
+            is_secret || matches!(index, AUTHORIZATION | COOKIE | PROXY_AUTHORIZATION | SET_COOKIE);
         self.put(name, index, value, is_secret, out);
     }
 
@@ -227,7 +228,8 @@ impl Encoder {
             return false;
         }
         let Some(seen) = self.seen.get_mut(slot(field_hash)) else { return false };
-        let mark = field_hash as u32;
+        // The upper bits are the good ones; the uppermost are the place.
+        let mark = (field_hash >> 40) as u16;
         index == 0 || std::mem::replace(seen, mark) == mark
     }
 
@@ -263,14 +265,7 @@ fn indexed(index: usize, out: &mut Vec<u8>) {
     integer::write(0x80, 7, index, out);
 }
 
-fn literal(
-    first: u8,
-    prefix: u32,
-    index: usize,
-    name: &[u8],
-    value: &[u8],
-    out: &mut Vec<u8>,
-) {
+fn literal(first: u8, prefix: u32, index: usize, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     integer::write(first, prefix, index, out);
     if index == 0 {
         string(name, out);

@@ -34,19 +34,22 @@ impl Name {
     }
 }
 
+/// Which bytes a name may have.
+const ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let marks = *b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut at = 0;
+    while at < marks.len() {
+        allowed[marks[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
+
 /// `tchar` of RFC 9110, 5.6.2 without capital letters (RFC 9113, 8.2.1).
 fn is_token(name: &[u8]) -> bool {
-    static ALLOWED: [bool; 256] = {
-        let mut allowed = [false; 256];
-        let marks = *b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
-        let mut at = 0;
-        while at < marks.len() {
-            allowed[marks[at] as usize] = true;
-            at += 1;
-        }
-        allowed
-    };
-    let is_allowed = |byte: &u8| ALLOWED.get(usize::from(*byte)).copied().unwrap_or_default();
+    static TABLE: [bool; 256] = ALLOWED;
+    let is_allowed = |byte: &u8| TABLE.get(usize::from(*byte)).copied().unwrap_or_default();
     !name.is_empty() && name.iter().all(is_allowed)
 }
 

@@ -116,7 +116,7 @@ pub(super) struct Table {
     size: usize,
     size_max: usize,
     /// How many entries there have been, wrapping.
-    inserted: u32,
+    inserted: u16,
 }
 
 /// An entry of a dynamic table.
@@ -165,13 +165,14 @@ impl Table {
     }
 
     /// The number of the newest entry; the first one's is 1. It wraps.
-    pub(super) fn newest(&self) -> u32 {
+    pub(super) fn newest(&self) -> u16 {
         self.inserted
     }
 
-    /// The index of the entry with this number, if it is still there.
-    pub(super) fn index_of(&self, number: u32) -> Option<usize> {
-        let index = self.inserted.wrapping_sub(number) as usize;
+    /// The index of the entry with this number, if it is still there; after many others it may be
+    /// another's.
+    pub(super) fn index_of(&self, number: u16) -> Option<usize> {
+        let index = usize::from(self.inserted.wrapping_sub(number));
         (index < self.entries.len()).then_some(index)
     }
 
@@ -219,9 +220,10 @@ impl Table {
             return;
         }
         let all = self.bytes.len();
-        let dead = self.entries.front().map_or(all, |oldest| {
-            (oldest.start.wrapping_sub(self.cut) as usize).min(all)
-        });
+        let dead = self
+            .entries
+            .front()
+            .map_or(all, |oldest| (oldest.start.wrapping_sub(self.cut) as usize).min(all));
         self.bytes.drain(..dead);
         self.cut = self.cut.wrapping_add(dead as u32);
     }

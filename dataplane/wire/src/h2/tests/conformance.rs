@@ -163,7 +163,10 @@ fn stream_states_5_1() {
         ("5.1.1.2 a lower one", vec![get(5), get(3)], Ends(ProtocolError, "invalid_stream_id")),
         (
             "5.1.2.1 more streams than allowed",
-            (0..101).map(|at| post(1 + 2 * at)).chain((0..101).map(|at| reset(1 + 2 * at))).collect(),
+            (0..101)
+                .map(|at| post(1 + 2 * at))
+                .chain((0..101).map(|at| reset(1 + 2 * at)))
+                .collect(),
             Resets(RefusedStream, "too_many_streams"),
         ),
         (
@@ -191,11 +194,14 @@ fn stream_states_5_1() {
 #[test]
 fn data_and_headers_6_1_and_6_2() {
     let with = |flags: u8, bytes: &[u8]| frame(Kind::Headers, flags, 1, bytes);
-    let padded = |padding: u8, zeros: usize| {
-        [&[padding][..], &block(&GET), &vec![0; zeros]].concat()
-    };
+    let padded =
+        |padding: u8, zeros: usize| [&[padding][..], &block(&GET), &vec![0; zeros]].concat();
     check(vec![
-        ("6.1.1 DATA on stream 0", vec![data(0, 0, b"x")], Ends(ProtocolError, "invalid_stream_id")),
+        (
+            "6.1.1 DATA on stream 0",
+            vec![data(0, 0, b"x")],
+            Ends(ProtocolError, "invalid_stream_id"),
+        ),
         (
             "6.1.3 padding of the payload's length",
             vec![post(1), data(1, PADDED, &[5, 0, 0, 0, 0])],
@@ -212,11 +218,7 @@ fn data_and_headers_6_1_and_6_2() {
             vec![headers(1, 0, &GET), frame(Kind::Priority, 0, 1, &[0, 0, 0, 0, 1])],
             Ends(ProtocolError, "continuation_expected"),
         ),
-        (
-            "6.2.3 HEADERS on stream 0",
-            vec![get(0)],
-            Ends(ProtocolError, "invalid_stream_id"),
-        ),
+        ("6.2.3 HEADERS on stream 0", vec![get(0)], Ends(ProtocolError, "invalid_stream_id")),
         ("padded HEADERS", vec![with(WHOLE | PADDED, &padded(3, 3))], Fine),
         (
             "6.2.4 padding longer than the payload",
@@ -273,16 +275,22 @@ fn settings_push_ping_and_go_away_6_5_to_6_8() {
         ("6.5.2.4 frames too large", setting(0x5, 1 << 24), invalid()),
         ("6.5.2.5 an unknown one", setting(0xff, 1), Fine),
         ("extended CONNECT of 2", setting(0x8, 2), invalid()),
-        ("a push promise", vec![frame(Kind::PushPromise, 4, 1, &[0; 9])],
-            Ends(ProtocolError, "push_promise_refused")),
+        (
+            "a push promise",
+            vec![frame(Kind::PushPromise, 4, 1, &[0; 9])],
+            Ends(ProtocolError, "push_promise_refused"),
+        ),
         ("6.7.2 a PING answer nobody asked for", vec![frame(Kind::Ping, ACK, 0, &[0; 8])], Fine),
         ("6.7.3 PING on a stream", vec![frame(Kind::Ping, 0, 1, &[0; 8])], stream_id()),
         ("6.7.4 PING of 6 bytes", vec![frame(Kind::Ping, 0, 0, &[0; 6])], size()),
         ("6.8.1 GOAWAY on a stream", vec![frame(Kind::GoAway, 0, 1, &[0; 8])], stream_id()),
         ("GOAWAY too short", vec![frame(Kind::GoAway, 0, 0, &[0; 7])], size()),
         ("7 GOAWAY with an unknown error", vec![frame(Kind::GoAway, 0, 0, &[0xff; 20])], Fine),
-        ("7 RST_STREAM with an unknown error", vec![get(1), frame(Kind::RstStream, 0, 1, &[9; 4])],
-            Fine),
+        (
+            "7 RST_STREAM with an unknown error",
+            vec![get(1), frame(Kind::RstStream, 0, 1, &[9; 4])],
+            Fine,
+        ),
     ]);
 }
 
@@ -388,8 +396,11 @@ fn trailers_and_lengths_8_1() {
             vec![with_length("2"), data(1, END_STREAM | PADDED, b"\x02ab\0\0")],
             Fine,
         ),
-        ("a length without a body", vec![headers(
-            1, WHOLE, &[&POST[..], &[("content-length", "1")]].concat())], differs()),
+        (
+            "a length without a body",
+            vec![headers(1, WHOLE, &[&POST[..], &[("content-length", "1")]].concat())],
+            differs(),
+        ),
     ]);
 }
 

@@ -255,7 +255,10 @@ fn pings_and_lengths() {
     head.framing = crate::head::Framing::Length(5);
     let id = pair.client.connection.send_request(&head, false, 0).expect("a stream");
     pair.send(Role::Client, id, b"12345", true);
-    assert_eq!(pair.server.log[0], format!("head {id} POST http://a:80 /p Length(5) content-length: 5"));
+    assert_eq!(
+        pair.server.log[0],
+        format!("head {id} POST http://a:80 /p Length(5) content-length: 5")
+    );
     // Nothing but the framing decides, save where a length is told of what does not come.
     let mut not_modified = answer(304);
     not_modified.framing = Framing::None;

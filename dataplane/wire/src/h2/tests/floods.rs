@@ -35,7 +35,7 @@ fn rapid_reset() {
     let stopped = endure(&mut Watched::server(), 10_000, attack, drains);
     assert_eq!(stopped, (RESETS_MAX, "http2.rapid_reset"));
     // A client that gives up as often as not is a client.
-    let mixed = |at: u32| if at % 2 == 0 { get(id(at)) } else { attack(at) };
+    let mixed = |at: u32| if at.is_multiple_of(2) { get(id(at)) } else { attack(at) };
     let answers = |server: &mut Watched| {
         let last = server.connection.open_streams();
         for at in 0..20_000 {
@@ -108,7 +108,8 @@ fn frames_with_nothing_in_them() {
 
 #[test]
 fn questions_whose_answers_nobody_reads() {
-    let questions: [(fn(u32) -> Vec<u8>, &str); 3] = [
+    type Question = (fn(u32) -> Vec<u8>, &'static str);
+    let questions: [Question; 3] = [
         (|_| frame(Kind::Ping, 0, 0, &[0; 8]), "http2.outbound_control_frames_flood"),
         (|_| frame(Kind::Settings, 0, 0, b""), "http2.outbound_control_frames_flood"),
         (|at| headers(id(at), WHOLE, &[("x", "y")]), "http2.rapid_reset"),

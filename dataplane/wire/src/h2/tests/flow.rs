@@ -3,11 +3,7 @@
 use super::*;
 
 fn with_windows(stream: u32, connection: u32) -> Config {
-    Config {
-        stream_window_bytes: stream,
-        connection_window_bytes: connection,
-        ..Config::default()
-    }
+    Config { stream_window_bytes: stream, connection_window_bytes: connection, ..Config::default() }
 }
 
 #[test]

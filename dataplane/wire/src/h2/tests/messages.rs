@@ -37,7 +37,10 @@ fn changed<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 fn requests_as_they_are_understood() {
     let cases: [(&[(&str, &str)], &str); 9] = [
         (&[], "head 1 end GET http://a / None "),
-        (&[(":scheme", "https"), ("te", "trailers")], "head 1 end GET https://a / None te: trailers"),
+        (
+            &[(":scheme", "https"), ("te", "trailers")],
+            "head 1 end GET https://a / None te: trailers",
+        ),
         (&[("-:authority", ""), ("host", "b:1")], "head 1 end GET http://b:1 / None "),
         (&[("host", "a"), ("x", "")], "head 1 end GET http://a / None x: "),
         (&[(":method", "OPTIONS"), (":path", "*")], "head 1 end OPTIONS http://a * None "),
@@ -58,16 +61,25 @@ fn requests_as_they_are_understood() {
 fn bodies_and_tunnels() {
     let extended = Config { extended_connect: true, ..Config::default() };
     let web_socket = [
-        (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":path", "/c"),
-        (":authority", "a"), ("x", "y"),
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":path", "/c"),
+        (":authority", "a"),
+        ("x", "y"),
     ];
     let cases: [(&[(&str, &str)], &str); 4] = [
         (&POST, "head 1 POST http://a / Chunked "),
-        (&[POST[0], POST[1], POST[2], POST[3], ("content-length", "7")],
-            "head 1 POST http://a / Length(7) content-length: 7"),
+        (
+            &[POST[0], POST[1], POST[2], POST[3], ("content-length", "7")],
+            "head 1 POST http://a / Length(7) content-length: 7",
+        ),
         (&[(":method", "CONNECT"), (":authority", "a:1")], "head 1 CONNECT ://a:1  UntilClose "),
-        (&web_socket, "head 1 GET https://a /c UntilClose to websocket \
-            x: y; upgrade: websocket; connection: upgrade"),
+        (
+            &web_socket,
+            "head 1 GET https://a /c UntilClose to websocket \
+            x: y; upgrade: websocket; connection: upgrade",
+        ),
     ];
     for (fields, expected) in cases {
         let mut server = Watched::server_with(&extended);
@@ -166,34 +178,69 @@ fn answers_as_they_are_understood() {
     let cases: [Case<'_>; 20] = [
         (&get, WHOLE, &[(":status", "200")], "head 1 end 200 Length(0) "),
         (&get, END_HEADERS, &[(":status", "200")], "head 1 200 Chunked "),
-        (&get, END_HEADERS, &[(":status", "404"), ("content-length", "3")],
-            "head 1 404 Length(3) content-length: 3"),
-        (&head, WHOLE, &[(":status", "200"), ("content-length", "3")],
-            "head 1 end 200 None content-length: 3"),
-        (&get, WHOLE, &[(":status", "304"), ("content-length", "3")],
-            "head 1 end 304 None content-length: 3"),
+        (
+            &get,
+            END_HEADERS,
+            &[(":status", "404"), ("content-length", "3")],
+            "head 1 404 Length(3) content-length: 3",
+        ),
+        (
+            &head,
+            WHOLE,
+            &[(":status", "200"), ("content-length", "3")],
+            "head 1 end 200 None content-length: 3",
+        ),
+        (
+            &get,
+            WHOLE,
+            &[(":status", "304"), ("content-length", "3")],
+            "head 1 end 304 None content-length: 3",
+        ),
         (&get, END_HEADERS, &[(":status", "103"), ("link", "x")], "head 1 103 None link: x"),
         (&connect, END_HEADERS, &[(":status", "200")], "head 1 200 UntilClose "),
         (&connect, END_HEADERS, &[(":status", "500")], "head 1 500 Chunked "),
-        (&upgrade, END_HEADERS, &[(":status", "200")],
-            "head 1 101 UntilClose connection: upgrade"),
+        (&upgrade, END_HEADERS, &[(":status", "200")], "head 1 101 UntilClose connection: upgrade"),
         (&upgrade, WHOLE, &[(":status", "403")], "head 1 end 403 Length(0) "),
         (&get, WHOLE, &[("x", "y")], "refused 1 http2.missing_pseudo_header ProtocolError"),
-        (&get, WHOLE, &[(":status", "200"), (":status", "200")],
-            "refused 1 http2.duplicate_pseudo_header ProtocolError"),
-        (&get, WHOLE, &[(":status", "200"), (":path", "/")],
-            "refused 1 http2.unexpected_pseudo_header ProtocolError"),
+        (
+            &get,
+            WHOLE,
+            &[(":status", "200"), (":status", "200")],
+            "refused 1 http2.duplicate_pseudo_header ProtocolError",
+        ),
+        (
+            &get,
+            WHOLE,
+            &[(":status", "200"), (":path", "/")],
+            "refused 1 http2.unexpected_pseudo_header ProtocolError",
+        ),
         (&get, WHOLE, &[(":status", "99")], "refused 1 http2.invalid_status ProtocolError"),
         (&get, WHOLE, &[(":status", "0200")], "refused 1 http2.invalid_status ProtocolError"),
         (&get, WHOLE, &[(":status", "101")], "refused 1 http2.invalid_status ProtocolError"),
-        (&get, WHOLE, &[(":status", "100")],
-            "refused 1 http2.interim_response_ends_stream ProtocolError"),
-        (&get, WHOLE, &[(":status", "204"), ("content-length", "1")],
-            "refused 1 http2.body_disallowed_by_status ProtocolError"),
-        (&get, WHOLE, &[(":status", "200"), ("content-length", "1")],
-            "refused 1 http2.content_length_mismatch ProtocolError"),
-        (&get, WHOLE, &[(":status", "200"), ("connection", "close")],
-            "refused 1 http2.connection_header_rejected ProtocolError"),
+        (
+            &get,
+            WHOLE,
+            &[(":status", "100")],
+            "refused 1 http2.interim_response_ends_stream ProtocolError",
+        ),
+        (
+            &get,
+            WHOLE,
+            &[(":status", "204"), ("content-length", "1")],
+            "refused 1 http2.body_disallowed_by_status ProtocolError",
+        ),
+        (
+            &get,
+            WHOLE,
+            &[(":status", "200"), ("content-length", "1")],
+            "refused 1 http2.content_length_mismatch ProtocolError",
+        ),
+        (
+            &get,
+            WHOLE,
+            &[(":status", "200"), ("connection", "close")],
+            "refused 1 http2.connection_header_rejected ProtocolError",
+        ),
     ];
     for (request, flags, fields, expected) in cases {
         assert_eq!(read_answer(request, flags, fields), expected);

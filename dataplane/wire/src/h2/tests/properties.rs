@@ -11,15 +11,31 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
     let flags = prop::sample::select(vec![0_u8, 1, 4, 5, 5, 8, 0xd, 0x20, 0x25]);
     let fields = prop::sample::subsequence(
         vec![
-            (":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "a"),
-            ("content-length", "5"), ("te", "trailers"), ("cookie", "a"), ("cookie", "b"),
-            (":status", "200"), ("x", "y"),
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "a"),
+            ("content-length", "5"),
+            ("te", "trailers"),
+            ("cookie", "a"),
+            ("cookie", "b"),
+            (":status", "200"),
+            ("x", "y"),
         ],
         0..10,
     );
     let kinds = vec![
-        Kind::Data, Kind::Data, Kind::Headers, Kind::Priority, Kind::RstStream, Kind::Settings,
-        Kind::Ping, Kind::GoAway, Kind::WindowUpdate, Kind::Continuation, Kind::Unknown,
+        Kind::Data,
+        Kind::Data,
+        Kind::Headers,
+        Kind::Priority,
+        Kind::RstStream,
+        Kind::Settings,
+        Kind::Ping,
+        Kind::GoAway,
+        Kind::WindowUpdate,
+        Kind::Continuation,
+        Kind::Unknown,
     ];
     let one = prop_oneof![
         4 => id.clone().prop_map(post),
@@ -101,8 +117,12 @@ proptest! {
                 }
                 let connection = &mut watched.connection;
                 match call {
-                    0 if is_server => drop(connection.send_response(*id, &answer(200), size % 2 == 0)),
-                    0 => drop(connection.send_request(&request("GET", &[]), size % 2 == 0, 1)),
+                    0 if is_server => {
+                        let _ = connection.send_response(*id, &answer(200), size % 2 == 0);
+                    }
+                    0 => {
+                        let _ = connection.send_request(&request("GET", &[]), size % 2 == 0, 1);
+                    }
                     1 => {
                         let _ = connection.send_data(*id, *size, size % 3 == 0);
                     }

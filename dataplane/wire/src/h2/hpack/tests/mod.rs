@@ -7,8 +7,11 @@ mod refused;
 use super::*;
 use crate::h2::Refusal;
 
+/// Names and values.
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Reads a block into names and values.
-fn read(decoder: &mut Decoder, bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Refusal> {
+fn read(decoder: &mut Decoder, bytes: &[u8]) -> Result<Fields, Refusal> {
     let (mut block, mut out, mut fields) = (Block::new(bytes), Vec::new(), Vec::new());
     while let Some(found) = decoder.next(&mut block, &mut out)? {
         let (name, value) = out.split_at(found.name_len);

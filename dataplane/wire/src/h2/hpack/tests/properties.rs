@@ -8,7 +8,12 @@ use super::*;
 fn field() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let name = prop_oneof![
         prop::sample::select(vec![
-            "accept-encoding", "cookie", "content-type", "x-request-id", "te", "www-authenticate",
+            "accept-encoding",
+            "cookie",
+            "content-type",
+            "x-request-id",
+            "te",
+            "www-authenticate",
         ])
         .prop_map(|name| name.as_bytes().to_vec()),
         prop::collection::vec(prop::sample::select(b"abcdefgh-0".to_vec()), 1..40),
@@ -62,7 +67,9 @@ proptest! {
     }
 
     #[test]
-    fn a_huffman_code_that_is_read_is_the_only_one(bytes in prop::collection::vec(any::<u8>(), 0..50)) {
+    fn a_huffman_code_that_is_read_is_the_only_one(
+        bytes in prop::collection::vec(any::<u8>(), 0..50),
+    ) {
         let (mut text, mut again) = (Vec::new(), Vec::new());
         if huffman::decode(&bytes, &mut text) {
             huffman::encode(&text, &mut again);
@@ -71,7 +78,9 @@ proptest! {
     }
 
     #[test]
-    fn no_block_panics(blocks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 1..5)) {
+    fn no_block_panics(
+        blocks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 1..5),
+    ) {
         let mut decoder = Decoder::new();
         for block in &blocks {
             let _ = read(&mut decoder, block);
