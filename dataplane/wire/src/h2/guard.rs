@@ -14,6 +14,10 @@ pub mod limits {
     /// dropped, and refused alone; beyond, to read on would be the attack (HPACK bombs).
     pub const HEAD_TIMES_MAX: usize = 4;
 
+    /// How many times the largest head a block may be that comes in several frames, compressed: so
+    /// much is gathered.
+    pub const BLOCK_TIMES_MAX: usize = 2;
+
     /// HEADERS, CONTINUATION and DATA frames one after the other with nothing in them (Envoy:
     /// `max_consecutive_inbound_frames_with_empty_payload`; CVE-2019-9518).
     pub const EMPTY_FRAMES_MAX: u32 = 1;

@@ -79,12 +79,13 @@ fn fields(encoder: &mut Encoder, head: &Head, keeps_length: bool, out: &mut Vec<
 fn is_left_out(head: &Head, known: Known) -> bool {
     match known {
         Known::Connection
-        | Known::Host
         | Known::Http2Settings
         | Known::KeepAlive
         | Known::ProxyConnection
         | Known::TransferEncoding
         | Known::Upgrade => true,
+        // It is `:authority`; an answer may have such a field like any other.
+        Known::Host => head.status == 0,
         Known::Te => head.value(Known::Te) != Some(b"trailers"),
         _ => false,
     }

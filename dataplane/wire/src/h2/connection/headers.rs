@@ -67,10 +67,10 @@ impl Connection {
         result
     }
 
-    /// Puts a piece of a block to the others. A block that would be too large even if nothing in it
-    /// were compressed is not gathered.
+    /// Puts a piece of a block to the others. A block of twice the size that its head may have is
+    /// not gathered: no compression makes one longer.
     fn gather(&mut self, fragment: &[u8]) -> Result<(), Refusal> {
-        let max = self.config.head_bytes_max.saturating_mul(limits::HEAD_TIMES_MAX);
+        let max = self.config.head_bytes_max.saturating_mul(limits::BLOCK_TIMES_MAX);
         if self.block.len() + fragment.len() > max {
             return Err(refusal::HEADER_BLOCK_TOO_LONG);
         }

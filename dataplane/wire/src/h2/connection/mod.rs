@@ -163,12 +163,19 @@ pub struct Connection {
 impl Connection {
     /// A connection at its beginning. Its preface and settings are in the output already.
     pub fn new(role: Role, config: &Config) -> Self {
+        let config = &Config {
+            stream_window_bytes: config.stream_window_bytes.min(U31_MAX),
+            connection_window_bytes: config
+                .connection_window_bytes
+                .clamp(WINDOW_BYTES_DEFAULT, U31_MAX),
+            ..*config
+        };
         let mut out = Vec::new();
         if role == Role::Client {
             out.extend_from_slice(frame::PREFACE);
         }
         settings::put_ours(config, role, &mut out);
-        let window = config.connection_window_bytes.clamp(WINDOW_BYTES_DEFAULT, U31_MAX);
+        let window = config.connection_window_bytes;
         if window > WINDOW_BYTES_DEFAULT {
             frame::put_window_update(0, window - WINDOW_BYTES_DEFAULT, &mut out);
         }

@@ -2,7 +2,7 @@
 
 use super::{Connection, Event, Handle, KEPT_BYTES, Role, Step};
 use crate::h2::ErrorCode;
-use crate::h2::frame::{FRAME_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, Kind, PADDED, PREFACE};
+use crate::h2::frame::{ACK, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, Kind, PADDED, PREFACE};
 use crate::h2::refusal::{self, Refusal};
 use crate::head::Head;
 
@@ -150,11 +150,11 @@ impl Connection {
 
     /// What a frame's head says must fit before the frame is gathered.
     fn check(&self, head: FrameHead) -> Result<(), Refusal> {
+        if !self.is_greeted && (head.kind != Kind::Settings || head.has(ACK)) {
+            return Err(refusal::SETTINGS_FIRST);
+        }
         if head.len > FRAME_BYTES_MAX {
             return Err(refusal::FRAME_TOO_LARGE);
-        }
-        if !self.is_greeted && (head.kind != Kind::Settings || head.flags & 1 != 0) {
-            return Err(refusal::SETTINGS_FIRST);
         }
         match self.reading {
             Reading::Continuation { stream, .. }
@@ -197,7 +197,7 @@ fn check_shape(head: FrameHead) -> Result<(), Refusal> {
     let is_long_enough = match head.kind {
         Kind::Priority => head.len == 5,
         Kind::RstStream | Kind::WindowUpdate => head.len == 4,
-        Kind::Settings if head.flags & 1 != 0 => head.len == 0,
+        Kind::Settings if head.has(ACK) => head.len == 0,
         Kind::Settings => head.len.is_multiple_of(6),
         Kind::Ping => head.len == 8,
         Kind::GoAway => head.len >= 8,

@@ -63,6 +63,7 @@ fn connection_preface_3_5() {
         (b"INVALID CONNECTION PREFACE\r\n\r\n".to_vec(), "http2.invalid_preface"),
         ([PREFACE, &get(1)].concat(), "http2.settings_expected"),
         ([PREFACE, &ack()].concat(), "http2.settings_expected"),
+        ([PREFACE, b"GET / HTTP/1.1\r\n"].concat(), "http2.settings_expected"),
     ] {
         let mut server = Watched::new(Role::Server, &Config::default());
         let refusal = server.feed(&bytes).expect_err("refused");
@@ -420,6 +421,9 @@ fn a_client_refuses_what_a_server_may_not() {
         let refusal = client.feed(&input).expect_err(name);
         assert_eq!(refusal.code, format!("http2.{code}"), "{name}");
     }
+    let mut client = Watched::new(Role::Client, &Config::default());
+    let refusal = client.feed(b"HTTP/1.1 400 Bad Request\r\n").expect_err("it is no HTTP/2");
+    assert_eq!(refusal.code, "http2.settings_expected");
     let mut client = Watched::client();
     client.connection.send_request(&request("GET", &[]), true, 0).expect("a stream");
     client.feed(&data(1, 0, b"x")).expect("the stream's fault alone");

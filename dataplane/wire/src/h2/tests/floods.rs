@@ -85,7 +85,7 @@ fn continuations() {
     let mut server = Watched::server();
     server.feed(&headers(1, END_STREAM, &GET)).expect("a beginning");
     let more = |_| frame(Kind::Continuation, 0, 1, &[0; 16_384]);
-    assert_eq!(endure(&mut server, 10_000, more, drains), (14, "http2.header_block_too_long"));
+    assert_eq!(endure(&mut server, 10_000, more, drains), (7, "http2.header_block_too_long"));
 }
 
 #[test]

@@ -276,6 +276,11 @@ fn heads_beyond_a_limit_are_answered_and_leave_the_tables_in_step() {
     let bomb = [block(&GET), vec![0xbe; 100]].concat();
     let refusal = server.feed(&frame(Kind::Headers, WHOLE, 7, &bomb)).expect_err("refused");
     assert_eq!(refusal.code, "http2.header_list_far_too_large");
+    // Crumbs that would be one field are counted one by one.
+    let mut server = Watched::server_with(&config);
+    let crumbs: Vec<u8> = [block(&GET), block(&[("cookie", ""); 11])].concat();
+    server.feed(&frame(Kind::Headers, WHOLE, 1, &crumbs)).expect("no end of the connection");
+    assert_eq!(server.log, ["too large 1 end http2.too_many_headers"]);
     // The same for answers and trailers, which nobody can be told of but the stream.
     let mut client = Watched::client();
     client.connection.send_request(&request("GET", &[]), true, 0).expect("a stream");

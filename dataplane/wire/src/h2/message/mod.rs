@@ -1,11 +1,14 @@
 //! Header blocks as messages: what RFC 9113, 8 makes of the fields.
 
+mod request;
+mod response;
+
 use super::Config;
 use super::guard::limits;
 use super::hpack::{Block, Decoder, Found, Name};
 use super::refusal::{self, Refusal};
 use super::streams::Request;
-use crate::h1::{decimal, is_authority, is_authority_with_port, is_token_byte};
+use crate::h1::decimal;
 use crate::head::{Field, Framing, Head, Known, Span, Version};
 
 /// What a header block is to be.
@@ -87,9 +90,6 @@ const PATH: u8 = 1 << 2;
 const AUTHORITY: u8 = 1 << 3;
 const PROTOCOL: u8 = 1 << 4;
 const STATUS: u8 = 1 << 5;
-
-/// The longest method.
-const METHOD_BYTES_MAX: usize = 64;
 
 impl<'c> Reader<'c> {
     fn new(kind: Kind, config: &'c Config) -> Self {
@@ -201,7 +201,7 @@ impl<'c> Reader<'c> {
             Name::Path => head.path = value,
             Name::Authority => head.authority = value,
             Name::Protocol => self.protocol = Some(value),
-            _ => head.status = status(head.get(value))?,
+            _ => head.status = response::status(head.get(value))?,
         }
         Ok(())
     }
@@ -218,103 +218,6 @@ impl<'c> Reader<'c> {
         }
     }
 
-    fn finish_request(&self, end: bool, head: &mut Head) -> Result<(), Refusal> {
-        let has = |bits: u8| self.pseudo & bits == bits;
-        if !has(METHOD) {
-            return Err(refusal::PSEUDO_MISSING);
-        }
-        if !is_method(head.method()) {
-            return Err(refusal::METHOD);
-        }
-        let is_connect = head.method() == b"CONNECT";
-        match (is_connect, self.protocol) {
-            (true, None) if self.pseudo != METHOD | AUTHORITY => {
-                return Err(refusal::PSEUDO_UNEXPECTED);
-            }
-            (false, Some(_)) => return Err(refusal::PSEUDO_UNEXPECTED),
-            (true, Some(_)) if !self.config.extended_connect => {
-                return Err(refusal::PSEUDO_UNEXPECTED);
-            }
-            (true, Some(_)) if !has(AUTHORITY) => return Err(refusal::PSEUDO_MISSING),
-            (_, Some(_)) | (false, None) if !has(SCHEME | PATH) => {
-                return Err(refusal::PSEUDO_MISSING);
-            }
-            _ => {}
-        }
-        let is_tunnel = is_connect && self.protocol.is_none();
-        if !is_tunnel {
-            check_target(head)?;
-        }
-        self.check_authority(is_tunnel, head)?;
-        self.frame_request(is_connect, end, head)?;
-        match self.protocol {
-            Some(protocol) => upgrade(protocol, head),
-            None => Ok(()),
-        }
-    }
-
-    /// `:authority` and `host` must say the same; one of them must be there (RFC 9113, 8.3.1).
-    fn check_authority(&self, is_tunnel: bool, head: &mut Head) -> Result<(), Refusal> {
-        if self.pseudo & AUTHORITY == 0 {
-            head.authority = self.host.ok_or(refusal::AUTHORITY_MISSING)?;
-        } else if self.host.is_some_and(|host| head.get(host) != head.authority()) {
-            return Err(refusal::HOST_CONFLICT);
-        }
-        let is_valid = match is_tunnel {
-            true => is_authority_with_port(head.authority()),
-            false => is_authority(head.authority()),
-        };
-        if is_valid { Ok(()) } else { Err(refusal::AUTHORITY) }
-    }
-
-    fn frame_request(&self, is_connect: bool, end: bool, head: &mut Head) -> Result<(), Refusal> {
-        if end && self.content_length.is_some_and(|length| length > 0) {
-            return Err(refusal::CONTENT_LENGTH_DIFFERS);
-        }
-        if is_connect && self.content_length.is_some() {
-            return Err(refusal::CONTENT_LENGTH);
-        }
-        head.framing = match self.content_length {
-            _ if end => Framing::None,
-            _ if is_connect => Framing::UntilClose,
-            Some(length) => Framing::Length(length),
-            None => Framing::Chunked,
-        };
-        Ok(())
-    }
-
-    fn finish_response(&self, request: Request, end: bool, head: &mut Head) -> Result<(), Refusal> {
-        let (status, length) = (head.status, self.content_length);
-        if self.pseudo & STATUS == 0 {
-            return Err(refusal::PSEUDO_MISSING);
-        }
-        if status < 200 && end {
-            return Err(refusal::INTERIM_ENDS);
-        }
-        let is_tunnel = request.is_connect && (200..300).contains(&status);
-        let is_bodiless = status < 200 || status == 204;
-        if is_bodiless && length.is_some_and(|length| length > 0) {
-            return Err(refusal::BODY_TO_STATUS);
-        }
-        let has_none = is_bodiless || status == 304 || request.is_head;
-        if end && !has_none && !is_tunnel && length.is_some_and(|length| length > 0) {
-            return Err(refusal::CONTENT_LENGTH_DIFFERS);
-        }
-        head.framing = match length {
-            _ if is_tunnel => Framing::UntilClose,
-            _ if has_none => Framing::None,
-            _ if end => Framing::Length(0),
-            Some(length) => Framing::Length(length),
-            None => Framing::Chunked,
-        };
-        if is_tunnel && request.is_upgrade {
-            // As the one who asked for an upgrade knows it.
-            head.status = 101;
-            head.append(b"connection", b"upgrade");
-        }
-        Ok(())
-    }
-
     /// What DATA frames must add up to.
     fn body_length(&self, end: bool, head: &Head) -> Option<u64> {
         match (self.kind, head.framing) {
@@ -324,39 +227,6 @@ impl<'c> Reader<'c> {
             _ => None,
         }
     }
-}
-
-/// Scheme and path of a request that is no plain CONNECT.
-fn check_target(head: &Head) -> Result<(), Refusal> {
-    let scheme = head.get(head.scheme);
-    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
-        return Err(refusal::SCHEME);
-    }
-    let path = head.path();
-    if !path.iter().all(|byte| matches!(byte, b'!'..=b'~')) {
-        return Err(refusal::PATH);
-    }
-    match path {
-        _ if path.contains(&b'#') => Err(refusal::FRAGMENT),
-        [b'/', ..] => Ok(()),
-        b"*" if head.method() == b"OPTIONS" => Ok(()),
-        _ => Err(refusal::PATH),
-    }
-}
-
-/// An extended CONNECT becomes the upgrade that it would be by HTTP/1.1 (RFC 8441, 5), as Envoy
-/// does, so that whoever judges it sees one form.
-fn upgrade(protocol: Span, head: &mut Head) -> Result<(), Refusal> {
-    let bytes = head.get(protocol);
-    if bytes.is_empty() || !bytes.iter().all(|byte| is_token_byte(*byte) || *byte == b'/') {
-        return Err(refusal::PROTOCOL);
-    }
-    head.method = head.add_bytes(b"GET");
-    head.upgrade = Some(protocol);
-    let name = head.add_bytes(b"upgrade");
-    head.push(Field { name, value: protocol, known: Known::Upgrade, is_secret: false });
-    head.append(b"connection", b"upgrade");
-    Ok(())
 }
 
 /// Crumbs are one field again, in place of the first (RFC 9113, 8.2.3).
@@ -385,19 +255,4 @@ fn join_cookies(head: &mut Head) {
         }
         is_first || field.known != Known::Cookie
     });
-}
-
-fn is_method(method: &[u8]) -> bool {
-    !method.is_empty()
-        && method.len() <= METHOD_BYTES_MAX
-        && method.iter().all(|byte| is_token_byte(*byte))
-}
-
-/// Three digits (RFC 9110, 15). 101 is not for HTTP/2 (RFC 9113, 8.6).
-fn status(digits: &[u8]) -> Result<u16, Refusal> {
-    match decimal(digits).and_then(|status| u16::try_from(status).ok()) {
-        Some(101) | None => Err(refusal::STATUS),
-        Some(status @ 100..=999) if digits.len() == 3 => Ok(status),
-        Some(_) => Err(refusal::STATUS),
-    }
 }
