@@ -96,18 +96,18 @@ impl Connection {
 
     /// Hands on the bytes of a DATA frame that are there. `None`: there are none, or nobody wants
     /// them any more.
-    pub(super) fn data(&mut self, rest: &mut &[u8]) -> Result<Option<(usize, Event)>, Refusal> {
+    pub(super) fn data(&mut self, rest: &mut &[u8]) -> Option<(usize, Event)> {
         let Reading::Data { stream: id, left, padding, end } = self.reading else {
-            return Ok(None);
+            return None;
         };
         let Some(stream) = self.streams.get_mut(id) else {
             // It was reset in the middle.
             self.drop_data(left, left + padding);
-            return Ok(None);
+            return None;
         };
         let taken = left.min(rest.len());
         if taken == 0 && left > 0 {
-            return Ok(None);
+            return None;
         }
         *rest = rest.get(taken..).unwrap_or_default();
         let (handle, is_last) = (Handle { id, user: stream.user }, taken == left);
@@ -120,7 +120,7 @@ impl Connection {
             stream.theirs = Side::Done;
             self.settle(id);
         }
-        Ok(Some((taken, Event::Data { stream: handle, end })))
+        Some((taken, Event::Data { stream: handle, end }))
     }
 
     /// So many bytes of a body that came are done with; the peer may send as many more.

@@ -56,7 +56,7 @@ impl Connection {
                 }
                 Reading::Data { .. } => {
                     let skip = len - rest.len();
-                    if let Some((data, event)) = self.data(rest)? {
+                    if let Some((data, event)) = self.data(rest) {
                         return Ok(Step { skip, data, event: Some(event) });
                     }
                     None
@@ -73,8 +73,7 @@ impl Connection {
                 Reading::Frame | Reading::Continuation { .. } => self.frame(rest, head)?,
             };
             // A DATA frame without bytes has its end to tell.
-            let is_told = event.is_some();
-            if is_told || (rest.is_empty() && !self.has_end_to_tell()) {
+            if event.is_some() || (rest.is_empty() && !self.has_end_to_tell()) {
                 return Ok(Step { skip: len - rest.len(), data: 0, event });
             }
         }
@@ -89,6 +88,7 @@ impl Connection {
         let last = self.gone_away?;
         let id = self.streams.last().filter(|id| self.role == Role::Client && *id > last)?;
         let user = self.streams.remove(id)?.user;
+        self.resets.push(id);
         Some(Event::Reset { stream: Handle { id, user }, error: ErrorCode::RefusedStream })
     }
 

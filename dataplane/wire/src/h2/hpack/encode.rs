@@ -21,13 +21,16 @@ pub(crate) struct Encoder {
     /// The numbers of entries by the hash of name and value. One that is overwritten is not found,
     /// and one that is found is compared.
     by_field: [u16; SLOTS],
-    /// The same by the hash of the name.
-    by_name: [u16; SLOTS],
+    /// The same by the hash of the name, for names that the static table lacks. One that finds its
+    /// place taken is written out each time: were it to take the place, two names could push each
+    /// other out with every message.
+    by_name: [u16; NAME_SLOTS],
     /// The hashes of fields that were written as literals.
     seen: [u16; SLOTS],
 }
 
 const SLOTS: usize = 256;
+const NAME_SLOTS: usize = 128;
 
 /// A table of ours is never larger, whatever the peer allows.
 const TABLE_BYTES_MAX: usize = TABLE_BYTES_DEFAULT;
@@ -86,7 +89,7 @@ impl Encoder {
             lowered_to: None,
             is_resized: false,
             by_field: [0; SLOTS],
-            by_name: [0; SLOTS],
+            by_name: [0; NAME_SLOTS],
             seen: [0; SLOTS],
         }
     }
@@ -180,9 +183,9 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) {
         let name_hash = hash(name);
-        let index = match static_index {
+        let (index, is_new) = match static_index {
             0 => self.find_name(name, name_hash),
-            index => index,
+            index => (index, false),
         };
         if is_secret {
             return literal(0x10, 4, index, name, value, out);
@@ -191,9 +194,9 @@ impl Encoder {
         if let Some(index) = self.find(name, value, field_hash) {
             return indexed(index, out);
         }
-        if self.is_worth_it(name, value, index, field_hash) {
+        if self.is_worth_it(name, value, is_new, field_hash) {
             literal(0x40, 6, index, name, value, out);
-            self.insert(name, value, name_hash, field_hash);
+            self.insert(name, value, is_new.then_some(name_hash), field_hash);
         } else {
             literal(0x00, 4, index, name, value, out);
         }
@@ -209,20 +212,20 @@ impl Encoder {
         is_it.then_some(STATIC_COUNT + 1 + index)
     }
 
-    /// The index of an entry with this name, or 0.
-    fn find_name(&self, name: &[u8], name_hash: u64) -> usize {
+    /// The index of an entry with this name, or 0, and then whether its place is free.
+    fn find_name(&self, name: &[u8], name_hash: u64) -> (usize, bool) {
         let found = || {
-            let number = *self.by_name.get(slot(name_hash))?;
+            let number = *self.by_name.get(slot(name_hash) % NAME_SLOTS)?;
             let index = self.table.index_of(number)?;
             let (entry, bytes) = self.table.get(index)?;
             let is_it = entry.name_len() == name.len() && bytes.starts_with(name);
-            is_it.then_some(STATIC_COUNT + 1 + index)
+            Some(if is_it { STATIC_COUNT + 1 + index } else { 0 })
         };
-        found().unwrap_or(0)
+        found().map_or((0, true), |index| (index, false))
     }
 
     /// Whether a field goes into the table: the first time for the name's sake, else the second.
-    fn is_worth_it(&mut self, name: &[u8], value: &[u8], index: usize, field_hash: u64) -> bool {
+    fn is_worth_it(&mut self, name: &[u8], value: &[u8], is_new: bool, field_hash: u64) -> bool {
         let size = name.len() + value.len() + ENTRY_BYTES;
         if size > self.table.size_max() / ENTRY_SHARE {
             return false;
@@ -230,10 +233,11 @@ impl Encoder {
         let Some(seen) = self.seen.get_mut(slot(field_hash)) else { return false };
         // The upper bits are the good ones; the uppermost are the place.
         let mark = (field_hash >> 40) as u16;
-        index == 0 || std::mem::replace(seen, mark) == mark
+        std::mem::replace(seen, mark) == mark || is_new
     }
 
-    fn insert(&mut self, name: &[u8], value: &[u8], name_hash: u64, field_hash: u64) {
+    /// Inserts a field that can be found again, by a new name as well.
+    fn insert(&mut self, name: &[u8], value: &[u8], new_name: Option<u64>, field_hash: u64) {
         if !self.table.insert(name, value, Name::Field(Known::Other), true) {
             return;
         }
@@ -241,7 +245,8 @@ impl Encoder {
         if let Some(place) = self.by_field.get_mut(slot(field_hash)) {
             *place = number;
         }
-        if let Some(place) = self.by_name.get_mut(slot(name_hash)) {
+        let place = new_name.map(|hash| slot(hash) % NAME_SLOTS);
+        if let Some(place) = place.and_then(|place| self.by_name.get_mut(place)) {
             *place = number;
         }
     }

@@ -218,6 +218,10 @@ fn requests_that_nobody_has_looked_at_come_back() {
     ];
     assert_eq!(pair.client.log, expected);
     assert_eq!(pair.client.connection.open_streams(), 1);
+    // What the server says of them all the same is ignored.
+    let late = [headers(second, WHOLE, &[(":status", "200")]), reset(third)].concat();
+    pair.client.feed(&late).expect("it is ignored");
+    assert_eq!(pair.client.log.len(), 3);
 }
 
 #[test]
@@ -266,4 +270,17 @@ fn pings_and_lengths() {
     pair.server.connection.send_response(id, &not_modified, true).expect("an answer");
     pair.exchange();
     assert_eq!(pair.client.log, [format!("head {id} end 304 None content-length: 7")]);
+}
+
+#[test]
+fn an_idle_connection_stays_small() {
+    let mut pair = Pair::new();
+    for _ in 0..1_000 {
+        let id = pair.client.connection.send_request(&request("GET", &[]), true, 0).expect("room");
+        pair.exchange();
+        pair.server.connection.send_response(id, &answer(200), true).expect("open");
+        pair.exchange();
+    }
+    let size = size_of::<Connection>();
+    assert!(size <= 2_048, "{size} bytes besides its buffers");
 }
