@@ -24,6 +24,8 @@ pub struct Field {
     pub value: Span,
     /// The name as a small number, for names that code asks for.
     pub known: Known,
+    /// Header compression must never put it into a table (RFC 7541, 6.2.3): it came so.
+    pub is_secret: bool,
 }
 
 /// Names that code asks for. `Other` must be compared by its bytes.
@@ -110,9 +112,10 @@ pub enum Framing {
     None,
     /// So many bytes (RFC 9112, 6.2).
     Length(u64),
-    /// Chunked (RFC 9112, 7.1).
+    /// Chunked (RFC 9112, 7.1); by HTTP/2, which needs no framing of its own: of unknown length.
     Chunked,
-    /// All bytes until the connection closes (responses only, RFC 9112, 6.3 number 8).
+    /// All bytes until the connection closes (responses only, RFC 9112, 6.3 number 8), or a
+    /// tunnel's until its stream ends (HTTP/2).
     UntilClose,
 }
 
@@ -128,6 +131,8 @@ pub struct Head {
     pub method: Span,
     /// Request: the path with its query (`:path`). Response: empty.
     pub path: Span,
+    /// Request by HTTP/2: `:scheme`. Otherwise empty.
+    pub scheme: Span,
     /// Request: host and port as the client wrote them (`:authority`). Response: empty.
     pub authority: Span,
     /// Response: the status. Request: 0.
@@ -181,6 +186,25 @@ impl Head {
             && self.base.get(colon..colon + 2) == Some(b": ")
             && self.base.get(end..end + 2) == Some(b"\r\n");
         is_line.then_some(start..end + 2)
+    }
+
+    /// The bytes as they came, for a codec that unpacks them one field after the other.
+    pub(crate) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.base
+    }
+
+    /// Appends what stands at a span of the bytes as they came once more behind them.
+    pub(crate) fn repeat(&mut self, span: Span) {
+        let start = span.start as usize;
+        let end = start.saturating_add(span.len as usize);
+        if end <= self.base.len() {
+            self.base.extend_from_within(start..end);
+        }
+    }
+
+    /// Changes fields, and keeps those for which `change` says so.
+    pub(crate) fn change_fields(&mut self, change: impl FnMut(&mut Field) -> bool) {
+        self.fields.retain_mut(change);
     }
 
     /// A span over the bytes as they came. Out of range means the empty span.
@@ -283,6 +307,7 @@ impl Head {
             name: self.add_bytes(name),
             value: self.add_bytes(value),
             known: Known::of(name),
+            is_secret: false,
         };
         self.push(field);
         true

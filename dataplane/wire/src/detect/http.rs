@@ -1,6 +1,7 @@
 //! HTTP's versions by the request line or the preface.
 
 use super::Detected;
+use crate::h2::PREFACE;
 
 /// The version that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,6 @@ pub enum Http {
 
 /// How many bytes are waited for until the request line ends (Envoy: 64 KiB).
 pub const HTTP_BYTES_MAX: usize = 64 * 1024;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Whether these are the first bytes of an HTTP connection.
 ///

@@ -39,7 +39,7 @@ pub(super) fn read(
         let known = Known::of(head.get(name));
         facts.note(known, value, line.value)?;
         if !(take_host && known == Known::Host) {
-            head.push(Field { name, value, known });
+            head.push(Field { name, value, known, is_secret: false });
         }
     }
     Ok(facts)
@@ -151,7 +151,7 @@ fn is_end_to_end(option: &[u8]) -> bool {
 }
 
 /// `1*DIGIT` that fits (RFC 9110, 8.6).
-fn decimal(value: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
     let add = |sum: u64, byte| sum.checked_mul(10)?.checked_add(digit(byte)?);
     if value.is_empty() { None } else { value.iter().try_fold(0, add) }

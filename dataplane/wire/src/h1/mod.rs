@@ -13,12 +13,17 @@ mod refusal;
 mod request;
 mod response;
 
+pub(crate) use authority::{
+    is_valid as is_authority, is_valid_with_port as is_authority_with_port,
+};
 pub use body::{Body, CHUNK_LINE_BYTES_MAX, Step, TRAILER_BYTES_MAX};
 pub use encode::{
     CHUNK_END, LAST_CHUNK, Sink, chunk_head, encode_request, encode_response, reason_phrase,
 };
+pub(crate) use fields::decimal;
 pub use hop::strip_hop_by_hop;
 pub use refusal::Refusal;
+pub(crate) use request::is_token_byte;
 pub use request::parse_request;
 pub use response::{ResponseTo, parse_response};
 

@@ -199,7 +199,7 @@ fn is_method(method: &[u8], limits: &Limits) -> bool {
 }
 
 /// `tchar` of RFC 9110, 5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
+pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
