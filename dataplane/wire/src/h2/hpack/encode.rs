@@ -120,7 +120,7 @@ impl Encoder {
         match method {
             b"GET" => indexed(METHOD_GET, out),
             b"POST" => indexed(METHOD_POST, out),
-            _ => self.put(b":method", METHOD_GET, method, false, out),
+            _ => self.put_pseudo(b":method", METHOD_GET, method, out),
         }
     }
 
@@ -129,7 +129,7 @@ impl Encoder {
         match scheme {
             b"http" => indexed(SCHEME_HTTP, out),
             b"https" => indexed(SCHEME_HTTPS, out),
-            _ => self.put(b":scheme", SCHEME_HTTP, scheme, false, out),
+            _ => self.put_pseudo(b":scheme", SCHEME_HTTP, scheme, out),
         }
     }
 
@@ -137,18 +137,18 @@ impl Encoder {
     pub(crate) fn path(&mut self, path: &[u8], out: &mut Vec<u8>) {
         match path {
             b"/" => indexed(PATH, out),
-            _ => self.put(b":path", PATH, path, false, out),
+            _ => self.put_pseudo(b":path", PATH, path, out),
         }
     }
 
     /// `:authority`.
     pub(crate) fn authority(&mut self, authority: &[u8], out: &mut Vec<u8>) {
-        self.put(b":authority", AUTHORITY, authority, false, out);
+        self.put_pseudo(b":authority", AUTHORITY, authority, out);
     }
 
     /// `:protocol` (RFC 8441).
     pub(crate) fn protocol(&mut self, protocol: &[u8], out: &mut Vec<u8>) {
-        self.put(b":protocol", 0, protocol, false, out);
+        self.put_pseudo(b":protocol", 0, protocol, out);
     }
 
     /// `:status`.
@@ -157,32 +157,37 @@ impl Encoder {
             Some(at) => indexed(STATUS + at, out),
             None => {
                 let mut digits = itoa::Buffer::new();
-                self.put(b":status", STATUS, digits.format(status).as_bytes(), false, out);
+                self.put_pseudo(b":status", STATUS, digits.format(status).as_bytes(), out);
             }
         }
     }
 
     /// A field that is not a pseudo one. The name must be lower case.
     pub(crate) fn field(&mut self, name: &[u8], value: &[u8], is_secret: bool, out: &mut Vec<u8>) {
-        let index = static_index(name, hash(name));
+        let name_hash = hash(name);
+        let index = static_index(name, name_hash);
         if index == ACCEPT_ENCODING && value == b"gzip, deflate" {
             return indexed(ACCEPT_ENCODING, out);
         }
         let is_secret =
             is_secret || matches!(index, AUTHORIZATION | COOKIE | PROXY_AUTHORIZATION | SET_COOKIE);
-        self.put(name, index, value, is_secret, out);
+        self.put(name, name_hash, index, value, is_secret, out);
+    }
+
+    fn put_pseudo(&mut self, name: &[u8], index: usize, value: &[u8], out: &mut Vec<u8>) {
+        self.put(name, hash(name), index, value, false, out);
     }
 
     /// Writes a field whose name has this index in the static table, 0 for none.
     fn put(
         &mut self,
         name: &[u8],
+        name_hash: u64,
         static_index: usize,
         value: &[u8],
         is_secret: bool,
         out: &mut Vec<u8>,
     ) {
-        let name_hash = hash(name);
         let (index, is_new) = match static_index {
             0 => self.find_name(name, name_hash),
             index => (index, false),

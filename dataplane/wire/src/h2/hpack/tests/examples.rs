@@ -130,8 +130,8 @@ fn what_repeats_is_indexed_and_what_is_secret_never() {
 #[test]
 fn names_that_are_looked_for_in_one_place_do_not_push_each_other_out() {
     let mut encoder = Encoder::new();
-    let (mut inserted, mut round) = (Vec::new(), 0);
-    while round < 20 {
+    let mut inserted = Vec::new();
+    for round in 0..20 {
         // Values that are new each time; more names than would ever have places of their own.
         let mut count = 0;
         for name in 0..40 {
@@ -141,7 +141,6 @@ fn names_that_are_looked_for_in_one_place_do_not_push_each_other_out() {
             count += usize::from(out[0] & 0xc0 == 0x40);
         }
         inserted.push(count);
-        round += 1;
     }
     assert!((20..=40).contains(&inserted[0]), "{inserted:?}");
     assert_eq!(inserted[1..], [0; 19]);
