@@ -5,6 +5,7 @@
 //! steps work on is made by the compiler of configuration, out of files that Envoy reads as well;
 //! a whole request runs through a real worker on a driver that plays a script ([`script`]).
 
+pub mod calls;
 pub mod mesh;
 pub mod proxied;
 pub mod script;

@@ -16,6 +16,7 @@ use upstream::Clusters;
 use wire::h1::{self, Limits, ResponseTo};
 use wire::head::{Framing, Head};
 
+use crate::calls::Calls;
 use crate::mesh;
 use crate::proxied::Proxied;
 
@@ -50,6 +51,7 @@ pub const STEPS: &[Step] = &[
     step("parse a request and prepare its headers", 9_100, 2_000, change_request),
     step("parse an answer and finish its headers", 5_100, 2_000, change_answer),
     step("encode a request of 10 fields", 1_250, 2_000, encode),
+    step("pass on an HTTP/2 call with its trailers", 18_800, 2_000, call),
     step("find the route among 1", 810, 2_000, || routes(1, 1)),
     step("find the route among 100", 1_350, 1_000, || routes(1, 100)),
     step("find the route among 10,000", 1_650, 2_000, || routes(1, 10_000)),
@@ -168,6 +170,12 @@ fn encode() -> Run {
         out.clear();
         h1::encode_request(black_box(&head), Framing::None, &mut out)
     })
+}
+
+/// Both sides' part: two heads, two bodies and trailers, read and written.
+fn call() -> Run {
+    let mut calls = Calls::new();
+    again(move || calls.call())
 }
 
 fn routes(hosts: usize, routes: usize) -> Run {

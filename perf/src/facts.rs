@@ -25,10 +25,22 @@ pub(crate) fn facts(place: &Place) -> Vec<(String, String)> {
         ("envoy".to_owned(), other(&programs.envoy, "--version")),
         ("haproxy".to_owned(), other(&programs.haproxy, "-v")),
         ("nginx".to_owned(), other(&programs.nginx, "-v")),
+        ("pingora".to_owned(), pingora(programs.pingora.is_some())),
     ];
     let name = "net.ipv4.tcp_congestion_control";
     facts.push((name.to_owned(), sysctl(name)));
     facts
+}
+
+/// The library's version, as the lock file of its proxy has it.
+fn pingora(is_there: bool) -> String {
+    if !is_there {
+        return "absent".to_owned();
+    }
+    let lock = include_str!("../../benches/pingora/Cargo.lock");
+    let mut lines = lock.lines().skip_while(|line| *line != "name = \"pingora-proxy\"");
+    let version = lines.nth(1).and_then(|line| line.split('"').nth(1));
+    format!("pingora-proxy {}", version.unwrap_or_default())
 }
 
 fn read(path: &str) -> String {

@@ -15,6 +15,10 @@ const BUILDS: [&[&str]; 3] = [
     &["build", "--release", "--quiet", "--package", "ringway-ring", "--example", "bare"],
 ];
 
+/// What brings so much with it that it is no part of the workspace; a run goes on without it.
+const APART: &[&str] =
+    &["build", "--release", "--quiet", "--manifest-path", "benches/pingora/Cargo.toml"];
+
 /// Paths of all programs. Those of others may be missing: a run then says so and goes on.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
@@ -26,6 +30,8 @@ pub(crate) struct Programs {
     pub(crate) envoy: Option<PathBuf>,
     pub(crate) haproxy: Option<PathBuf>,
     pub(crate) nginx: Option<PathBuf>,
+    /// A proxy of a few lines on the library.
+    pub(crate) pingora: Option<PathBuf>,
 }
 
 impl Programs {
@@ -41,6 +47,9 @@ impl Programs {
         let target = beside.parent().map(Path::to_owned).unwrap_or_default();
         if !no_build {
             BUILDS.iter().try_for_each(|words| cargo(words, &target))?;
+            if let Err(why) = cargo(APART, &target) {
+                eprintln!("{why}");
+            }
         }
         let ours = |name: &str| {
             let path = beside.join(name);
@@ -57,6 +66,7 @@ impl Programs {
             envoy: kit::around::envoy(&target),
             haproxy: on_path("haproxy"),
             nginx: on_path("nginx"),
+            pingora: ours("peer-pingora").ok(),
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     hold,
     peer::{
         Front,
-        Make::{self, Envoy, Haproxy, Limit, Nginx, Ringway, RingwayEpoll, Rung},
+        Make::{self, Envoy, Haproxy, Limit, Nginx, Pingora, Ringway, RingwayEpoll, Rung},
     },
     place::Place,
     start,
@@ -51,7 +51,7 @@ enum What {
     Churn,
 }
 
-const WEB: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Nginx, Limit];
+const WEB: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Nginx, Pingora, Limit];
 const BYTES: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Limit];
 const LADDER: &[Make] = &[
     Limit,
@@ -62,7 +62,7 @@ const LADDER: &[Make] = &[
     Rung("ladder-monoio"),
     Rung("ladder-tokio-uring"),
 ];
-const NO_LIMIT: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Nginx];
+const NO_LIMIT: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Nginx, Pingora];
 const SIDECARS: &[Make] = &[Ringway, RingwayEpoll, Envoy];
 
 /// All of them.

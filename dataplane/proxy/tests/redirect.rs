@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kit::around::copy_program;
 use kit::capture::{self, Options, Rules, Via};
 use kit::net::{Network, Plan, Pod, Privilege, Process, Spawn, privilege};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
@@ -170,7 +171,8 @@ fn start(
 ) -> Process {
     fs::create_dir_all(folder).expect("a folder");
     let (program, file) = (folder.join("ringway-proxy"), folder.join("bootstrap.yaml"));
-    fs::copy(env!("CARGO_BIN_EXE_ringway-proxy"), &program).expect("a copy of the program");
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_ringway-proxy"));
+    copy_program(&built, &program).expect("a copy of the program");
     let text = include_str!("redirect.yaml")
         .replace("@ANY@", family.any)
         .replace("@SERVICE@", family.service)

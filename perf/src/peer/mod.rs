@@ -32,6 +32,8 @@ pub(crate) enum Make {
     Envoy,
     Haproxy,
     Nginx,
+    /// A proxy of a few lines on pingora's libraries.
+    Pingora,
     /// A program of a few lines that only moves bytes: what the kernel allows. On the bare ring,
     /// or for bulk by splice(2).
     Limit,
@@ -47,6 +49,7 @@ impl Make {
             Self::Envoy => "envoy",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
+            Self::Pingora => "pingora",
             Self::Limit => "limit",
             Self::Rung(program) => program,
         }
@@ -61,6 +64,7 @@ impl Make {
             Self::Envoy => programs.envoy.is_some(),
             Self::Haproxy => programs.haproxy.is_some(),
             Self::Nginx => programs.nginx.is_some(),
+            Self::Pingora => programs.pingora.is_some(),
         }
     }
 }
@@ -105,6 +109,10 @@ impl Peer {
             Make::Nginx => nginx::start(&mut peer, place)?,
             Make::Ringway | Make::RingwayEpoll | Make::Envoy => {
                 ours::start(&mut peer, front, place)?;
+            }
+            Make::Pingora => {
+                let program = place.programs.pingora.as_deref().unwrap_or_else(|| Path::new(""));
+                rung(&mut peer, program, front, place)?;
             }
             Make::Limit => limit(&mut peer, front, place)?,
             Make::Rung(program) => rung(&mut peer, &place.programs.rung(program), front, place)?,
@@ -166,7 +174,7 @@ fn limit(peer: &mut Peer, front: Front, place: &Place) -> Outcome<()> {
     rung(peer, program.as_deref().unwrap_or_else(|| Path::new("")), front, place)
 }
 
-/// A program that passes bytes to one upstream.
+/// A program that passes bytes, or requests, to one upstream.
 fn rung(peer: &mut Peer, program: &Path, front: Front, place: &Place) -> Outcome<()> {
     let upstream = match front {
         Front::Tcp => place.origin.tcp,

@@ -2,8 +2,9 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Says by name that a test, or a part of it, is not run, and tells whoever collects the names
@@ -16,6 +17,15 @@ pub fn skip(test: &str, why: &str) {
         // Nobody would miss a skip that is not listed: better to fail.
         panic!("{}: {error}", path.display());
     }
+}
+
+/// Copies a program for running the copy, by a process of its own. What is open for writing here
+/// may be inherited by a process that another thread starts at this moment, and a program that is
+/// open for writing somewhere cannot be run.
+pub fn copy_program(from: &Path, to: &Path) -> io::Result<()> {
+    let copied = Command::new("cp").arg(from).arg(to).status()?;
+    let failed = || io::Error::other(format!("cp {} {}: {copied}", from.display(), to.display()));
+    copied.success().then_some(()).ok_or_else(failed)
 }
 
 /// The real Envoy: what `RINGWAY_ENVOY` names, else what `cargo xtask setup` has installed into

@@ -1,6 +1,6 @@
 //! Processes in pods: whose they are, and that they end with the one who started them.
 
-use kit::around::skip;
+use kit::around::{copy_program, skip};
 use std::{fs, os::unix::fs::PermissionsExt, process::Command, thread, time::Duration};
 
 use kit::net::{Namespace, Privilege, Recorded, Spawn, privilege};
@@ -12,7 +12,7 @@ fn a_proxy_runs_as_1337_from_a_folder_it_cannot_enter() {
     }
     let closed = tempfile::tempdir().unwrap();
     let program = closed.path().join("sleep");
-    fs::copy("/bin/sleep", &program).unwrap();
+    copy_program("/bin/sleep".as_ref(), &program).unwrap();
     fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let namespace = Namespace::create("process").unwrap();
     let spawn = Spawn {

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask <command>
 
-  test [--envoy PATH]   installs what tests need, then format, lints, build, all tests
+  test [--envoy PATH]   installs what tests need, then format, lints, build, the budgets of
+                        instructions, all tests
   setup [--envoy PATH]  only installs what tests need
   tidy                  the house rules alone (cargo test runs them too)
 
@@ -57,12 +58,13 @@ fn envoy_of(rest: &[String]) -> Result<Option<PathBuf>, String> {
 fn test(envoy: Option<PathBuf>) -> Result<(), String> {
     let ready = setup::all(envoy)?;
     let skips = skips::Skips::begin(&ready.target)?;
-    let steps: [(&str, &[&str]); 5] = [
+    let steps: [(&str, &[&str]); 6] = [
         ("format", &["fmt", "--all", "--check"]),
         ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         ("programs", &["build", "--workspace", "--bins"]),
         // What it keeps in memory is a promise of the release build.
         ("release", &["build", "--release", "--bin", "ringway-proxy"]),
+        ("budgets", &["bench", "--package", "ringway-benches", "--bench", "instructions"]),
         ("tests", &["test", "--workspace", "--no-fail-fast"]),
     ];
     let outcome = steps.iter().try_for_each(|(name, words)| {

@@ -188,8 +188,9 @@ fn stalled_readers_leave_something_free() {
         is_served(&proxy);
         let left = proxy.finish();
         let limit = FEW.small_buffers * 4_096 + FEW.large_buffers * 65_536;
-        // All of the large ones may be held, not all of the small ones.
-        assert!(left.buffers.1 < limit - FEW.small_buffers * 4_096 / 8, "{left:?} of {limit}");
+        // All of the large ones may be held, not all of the small ones. How many each holds depends
+        // on the pieces that its answer came in: a buffer is held whole by few bytes.
+        assert!(left.buffers.1 < limit - FEW.small_buffers * 4_096 / 16, "{left:?} of {limit}");
         drop(clients);
     });
 }

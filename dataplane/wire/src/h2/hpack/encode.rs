@@ -18,19 +18,25 @@ pub(crate) struct Encoder {
     lowered_to: Option<usize>,
     /// The table's size is to be told.
     is_resized: bool,
-    /// The numbers of entries by the hash of name and value. One that is overwritten is not found,
-    /// and one that is found is compared.
-    by_field: [u16; SLOTS],
-    /// The same by the hash of the name, for names that the static table lacks. One that finds its
-    /// place taken is written out each time: were it to take the place, two names could push each
-    /// other out with every message.
-    by_name: [u16; NAME_SLOTS],
-    /// The hashes of fields that were written as literals.
-    seen: [u16; SLOTS],
+    /// The numbers of entries by the hash of name and value.
+    by_field: [Pair; FIELD_PAIRS],
+    /// The same by the hash of the name, for names that the static table lacks.
+    by_name: [Pair; NAME_PAIRS],
+    /// Parts of the hashes of fields that were written as literals, the later one first.
+    seen: [[u32; 2]; SEEN_PAIRS],
 }
 
+/// Two places for each hash. An entry that finds both taken is not made: were it to take one,
+/// fields could push each other out with every message. What is found is compared, so that a number
+/// whose entry is gone does no harm.
+type Pair = [u16; 2];
+
+const FIELD_PAIRS: usize = 128;
+const NAME_PAIRS: usize = 64;
+const SEEN_PAIRS: usize = 64;
+
+/// How many places the static table's names have.
 const SLOTS: usize = 256;
-const NAME_SLOTS: usize = 128;
 
 /// A table of ours is never larger, whatever the peer allows.
 const TABLE_BYTES_MAX: usize = TABLE_BYTES_DEFAULT;
@@ -88,9 +94,9 @@ impl Encoder {
             table: Table::new(TABLE_BYTES_DEFAULT),
             lowered_to: None,
             is_resized: false,
-            by_field: [0; SLOTS],
-            by_name: [0; NAME_SLOTS],
-            seen: [0; SLOTS],
+            by_field: [[0; 2]; FIELD_PAIRS],
+            by_name: [[0; 2]; NAME_PAIRS],
+            seen: [[0; 2]; SEEN_PAIRS],
         }
     }
 
@@ -120,7 +126,7 @@ impl Encoder {
         match method {
             b"GET" => indexed(METHOD_GET, out),
             b"POST" => indexed(METHOD_POST, out),
-            _ => self.put(b":method", METHOD_GET, method, false, out),
+            _ => self.put_pseudo(b":method", METHOD_GET, method, out),
         }
     }
 
@@ -129,7 +135,7 @@ impl Encoder {
         match scheme {
             b"http" => indexed(SCHEME_HTTP, out),
             b"https" => indexed(SCHEME_HTTPS, out),
-            _ => self.put(b":scheme", SCHEME_HTTP, scheme, false, out),
+            _ => self.put_pseudo(b":scheme", SCHEME_HTTP, scheme, out),
         }
     }
 
@@ -137,18 +143,18 @@ impl Encoder {
     pub(crate) fn path(&mut self, path: &[u8], out: &mut Vec<u8>) {
         match path {
             b"/" => indexed(PATH, out),
-            _ => self.put(b":path", PATH, path, false, out),
+            _ => self.put_pseudo(b":path", PATH, path, out),
         }
     }
 
     /// `:authority`.
     pub(crate) fn authority(&mut self, authority: &[u8], out: &mut Vec<u8>) {
-        self.put(b":authority", AUTHORITY, authority, false, out);
+        self.put_pseudo(b":authority", AUTHORITY, authority, out);
     }
 
     /// `:protocol` (RFC 8441).
     pub(crate) fn protocol(&mut self, protocol: &[u8], out: &mut Vec<u8>) {
-        self.put(b":protocol", 0, protocol, false, out);
+        self.put_pseudo(b":protocol", 0, protocol, out);
     }
 
     /// `:status`.
@@ -157,32 +163,37 @@ impl Encoder {
             Some(at) => indexed(STATUS + at, out),
             None => {
                 let mut digits = itoa::Buffer::new();
-                self.put(b":status", STATUS, digits.format(status).as_bytes(), false, out);
+                self.put_pseudo(b":status", STATUS, digits.format(status).as_bytes(), out);
             }
         }
     }
 
     /// A field that is not a pseudo one. The name must be lower case.
     pub(crate) fn field(&mut self, name: &[u8], value: &[u8], is_secret: bool, out: &mut Vec<u8>) {
-        let index = static_index(name, hash(name));
+        let name_hash = hash(name);
+        let index = static_index(name, name_hash);
         if index == ACCEPT_ENCODING && value == b"gzip, deflate" {
             return indexed(ACCEPT_ENCODING, out);
         }
         let is_secret =
             is_secret || matches!(index, AUTHORIZATION | COOKIE | PROXY_AUTHORIZATION | SET_COOKIE);
-        self.put(name, index, value, is_secret, out);
+        self.put(name, name_hash, index, value, is_secret, out);
+    }
+
+    fn put_pseudo(&mut self, name: &[u8], index: usize, value: &[u8], out: &mut Vec<u8>) {
+        self.put(name, hash(name), index, value, false, out);
     }
 
     /// Writes a field whose name has this index in the static table, 0 for none.
     fn put(
         &mut self,
         name: &[u8],
+        name_hash: u64,
         static_index: usize,
         value: &[u8],
         is_secret: bool,
         out: &mut Vec<u8>,
     ) {
-        let name_hash = hash(name);
         let (index, is_new) = match static_index {
             0 => self.find_name(name, name_hash),
             index => (index, false),
@@ -204,36 +215,47 @@ impl Encoder {
 
     /// The index of an entry with this name and value.
     fn find(&self, name: &[u8], value: &[u8], field_hash: u64) -> Option<usize> {
-        let number = *self.by_field.get(slot(field_hash))?;
-        let index = self.table.index_of(number)?;
-        let (entry, bytes) = self.table.get(index)?;
-        let is_it = entry.name_len() == name.len()
-            && bytes.split_at_checked(name.len()) == Some((name, value));
-        is_it.then_some(STATIC_COUNT + 1 + index)
+        let pair = self.by_field.get(slot(field_hash) % FIELD_PAIRS)?;
+        self.find_in(pair, name, |found| found == value)
     }
 
-    /// The index of an entry with this name, or 0, and then whether its place is free.
+    /// The index of an entry with this name, or 0, and then whether one may be made.
     fn find_name(&self, name: &[u8], name_hash: u64) -> (usize, bool) {
-        let found = || {
-            let number = *self.by_name.get(slot(name_hash) % NAME_SLOTS)?;
-            let index = self.table.index_of(number)?;
+        let Some(pair) = self.by_name.get(slot(name_hash) % NAME_PAIRS) else { return (0, false) };
+        match self.find_in(pair, name, |_| true) {
+            Some(index) => (index, false),
+            None => (0, self.has_room(pair)),
+        }
+    }
+
+    fn find_in(&self, pair: &Pair, name: &[u8], is_it: impl Fn(&[u8]) -> bool) -> Option<usize> {
+        pair.iter().find_map(|number| {
+            let index = self.table.index_of(*number)?;
             let (entry, bytes) = self.table.get(index)?;
-            let is_it = entry.name_len() == name.len() && bytes.starts_with(name);
-            Some(if is_it { STATIC_COUNT + 1 + index } else { 0 })
-        };
-        found().map_or((0, true), |index| (index, false))
+            let (found, value) = bytes.split_at_checked(entry.name_len())?;
+            (found == name && is_it(value)).then_some(STATIC_COUNT + 1 + index)
+        })
+    }
+
+    /// One of these entries is gone.
+    fn has_room(&self, pair: &Pair) -> bool {
+        pair.iter().any(|number| self.table.index_of(*number).is_none())
     }
 
     /// Whether a field goes into the table: the first time for the name's sake, else the second.
     fn is_worth_it(&mut self, name: &[u8], value: &[u8], is_new: bool, field_hash: u64) -> bool {
         let size = name.len() + value.len() + ENTRY_BYTES;
-        if size > self.table.size_max() / ENTRY_SHARE {
-            return false;
+        let pair = self.by_field.get(slot(field_hash) % FIELD_PAIRS);
+        let fits = size <= self.table.size_max() / ENTRY_SHARE
+            && pair.is_some_and(|pair| self.has_room(pair));
+        let seen = self.seen.get_mut(slot(field_hash) % SEEN_PAIRS);
+        let Some(seen) = seen.filter(|_| fits) else { return false };
+        let mark = (field_hash >> 24) as u32;
+        if seen.contains(&mark) {
+            return true;
         }
-        let Some(seen) = self.seen.get_mut(slot(field_hash)) else { return false };
-        // The upper bits are the good ones; the uppermost are the place.
-        let mark = (field_hash >> 40) as u16;
-        std::mem::replace(seen, mark) == mark || is_new
+        *seen = [mark, seen[0]];
+        is_new
     }
 
     /// Inserts a field that can be found again, by a new name as well.
@@ -242,13 +264,18 @@ impl Encoder {
             return;
         }
         let number = self.table.newest();
-        if let Some(place) = self.by_field.get_mut(slot(field_hash)) {
-            *place = number;
+        note(&self.table, self.by_field.get_mut(slot(field_hash) % FIELD_PAIRS), number);
+        if let Some(hash) = new_name {
+            note(&self.table, self.by_name.get_mut(slot(hash) % NAME_PAIRS), number);
         }
-        let place = new_name.map(|hash| slot(hash) % NAME_SLOTS);
-        if let Some(place) = place.and_then(|place| self.by_name.get_mut(place)) {
-            *place = number;
-        }
+    }
+}
+
+/// Puts the number of an entry in place of one that is gone.
+fn note(table: &Table, pair: Option<&mut Pair>, number: u16) {
+    let mut places = pair.into_iter().flatten();
+    if let Some(place) = places.find(|place| table.index_of(**place).is_none()) {
+        *place = number;
     }
 }
 

@@ -3,9 +3,14 @@
 /// The hash of a name, or of a value.
 pub(super) const fn hash(mut bytes: &[u8]) -> u64 {
     let mut sum = bytes.len() as u64;
+    // The last word of a long one may overlap the one before.
+    let last = bytes.last_chunk::<8>();
     while let Some((word, rest)) = bytes.split_first_chunk::<8>() {
         sum = mix(sum, u64::from_le_bytes(*word));
         bytes = rest;
+    }
+    if let Some(last) = last {
+        return mix(sum, u64::from_le_bytes(*last));
     }
     let mut tail = 0;
     while let Some((byte, rest)) = bytes.split_first() {
