@@ -31,7 +31,9 @@ fn main() {
         eprintln!("usage: peer-pingora --listen IP:PORT --upstream IP:PORT");
         std::process::exit(2);
     };
-    let conf = ServerConf { threads: 1, upstream_keepalive_pool_size: 512, ..ServerConf::default() };
+    let pool = 512;
+    let conf =
+        ServerConf { threads: 1, upstream_keepalive_pool_size: pool, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let mut service = http_proxy_service(&Arc::clone(&server.configuration), To(upstream));

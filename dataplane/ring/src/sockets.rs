@@ -118,8 +118,8 @@ impl Slot {
         matches!(self.life, Life::Stream | Life::Flushing) && !self.broken
     }
 
-    /// The flag for a send of so many of the queued pieces. Behind the last bytes that there will be
-    /// comes a FIN at once: the kernel keeps them back for it, and one segment carries both.
+    /// The flag for a send of so many of the queued pieces. Behind the last bytes that there will
+    /// be comes a FIN at once: the kernel keeps them back for it, and one segment carries both.
     pub(crate) fn more(&self, pieces: usize) -> i32 {
         let ends = self.fin == Fin::Wanted || (self.life == Life::Flushing && self.hasty);
         if ends && pieces == self.queue.len() { libc::MSG_MORE } else { 0 }
