@@ -209,11 +209,10 @@ impl Head {
 
     /// A span over the bytes as they came. Out of range means the empty span.
     pub fn span(&self, start: usize, len: usize) -> Span {
-        let fits = start.checked_add(len).is_some_and(|end| end <= self.base.len());
-        match (fits, u32::try_from(start), u32::try_from(len)) {
-            (true, Ok(start), Ok(len)) => Span { start, len },
-            _ => Span::default(),
-        }
+        let (most, all) = (EXTRA as usize, self.base.len());
+        let fits = all < most && all.checked_sub(start).is_some_and(|room| len <= room);
+        // Both are below 2 GiB then.
+        if fits { Span { start: start as u32, len: len as u32 } } else { Span::default() }
     }
 
     /// Puts bytes into the added part and returns where they stand.
