@@ -81,8 +81,15 @@ fn what_cannot_be_loaded_is_refused() {
         (&["localhost:80"], "no scheme that is known"),
         (&["http://no-such-host.invalid/"], "cannot resolve"),
         (&["tcp://localhost"], "has no port"),
-        (&["http://127.0.0.1:1/", "--http2"], "HTTP/2 comes with the proxy's own codec"),
-        (&["grpc://127.0.0.1:1/"], "HTTP/2 comes with the proxy's own codec"),
+        (&["http://127.0.0.1:1/", "--streams", "2"], "--http2 or --grpc beside it"),
+        (&["tcp://127.0.0.1:1", "--http2"], "neither HTTP/2 nor gRPC"),
+        (&["grpc://127.0.0.1:1/", "-X", "GET"], "leave out --method"),
+        (&["grpc://127.0.0.1:1/", "--streams", "0"], "streams must be 1 to 1000"),
+        (
+            &["http://127.0.0.1:1/", "--http2", "--streams", "2", "--no-keep-alive"],
+            "leave out --streams or --no-keep-alive",
+        ),
+        (&["http://127.0.0.1:1/", "--body-file", "/none"], "/none"),
         (&["https://127.0.0.1:1/", "--cacert", "/dev/null"], "--server-name"),
         (&["http://127.0.0.1:1/", "-d", "5 parsecs"], "no unit of time"),
     ] {
