@@ -71,7 +71,8 @@ fn request_head(spec: &LoadSpec) -> Result<Head, Error> {
         let name = name.to_ascii_lowercase();
         let is_ours = match name.as_str() {
             "host" | "content-length" => true,
-            "te" => is_grpc,
+            // Of others the codec sends none.
+            "te" => is_grpc || value != "trailers",
             // HTTP/2 has other means, and a codec that leaves them out would hide it.
             "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" => {
                 true
