@@ -6,6 +6,8 @@
 //! up to one buffer are made once and sent again and again.
 
 mod http2;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,

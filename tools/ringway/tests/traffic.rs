@@ -60,6 +60,26 @@ fn load_counts_what_echo_answers() {
 }
 
 #[test]
+fn load_speaks_http2() {
+    let (_echo, http, _) = echo();
+    let url = format!("http://{http}/some/path");
+    let words = ["--http2", "-n", "300", "-c", "2", "--streams", "8", "--tally", "x-version"];
+    let report = load(&[&[url.as_str()], &words[..]].concat());
+    assert_eq!((&report["requests"], &report["failed"]), (&300.into(), &0.into()));
+    assert_eq!(
+        (&report["connects"], &report["headers"]["x-version"]["v7"]),
+        (&2.into(), &300.into())
+    );
+    // Who answers something else is no server of gRPC, and the program says so.
+    let call = format!("grpc://{http}/pkg.Service/Call");
+    for words in [&[call.as_str(), "--data", "message"][..], &[url.as_str(), "--grpc"]] {
+        let (content, said) = ringway(&[&["load", "-n", "4"], words].concat());
+        assert!(!content && said.contains("4 failed"), "{said}");
+        assert!(said.contains("answer is not gRPC: its content-type is another: 4"), "{said}");
+    }
+}
+
+#[test]
 fn an_open_loop_keeps_its_rate() {
     let (_echo, http, _) = echo();
     let report = load(&[&format!("http://{http}/"), "-r", "200", "-d", "1", "-c", "2"]);

@@ -38,7 +38,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Opens a connection that is wanted, sends what is to be sent, closes what is done with.
-    fn look_after(&mut self, index: usize) {
+    pub(super) fn look_after(&mut self, index: usize) {
         let Some(link) = self.links.get(index) else { return };
         match (link.state, link.socket) {
             (State::Closed, _) => self.open_if_wanted(index),

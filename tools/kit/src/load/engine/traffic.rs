@@ -96,7 +96,8 @@ impl<D: Driver> Engine<D> {
         self.opening -= 1;
         link.state = State::Ready;
         if has_streams {
-            self.mark(index);
+            // At once: whoever closes at once has closed on requests.
+            self.look_after(index);
         } else if self.flights.get(index).is_some_and(Option::is_some) {
             self.send(index);
         }

@@ -264,6 +264,15 @@ async fn a_connection_for_each_request(driver: Which) {
     assert_eq!(all_right(&spec).await.connects, 60);
     spec.reset = true;
     assert_eq!(all_right(&spec).await.connects, 60);
+    // Whoever closes every connection has closed on requests.
+    let listener = TcpListener::bind(ANY).await.expect("a port");
+    let target = listener.local_addr().expect("bound");
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let closed =
+        LoadSpec { target, streams: 3, keep_alive: true, requests: Some(9), ..spec.clone() };
+    let total = measure(&closed).await.total();
+    assert_eq!((total.requests(), total.failed()), (9, 9), "{total:?}");
+    assert!(total.errors.keys().all(|met| met.starts_with("connection ")), "{:?}", total.errors);
     // Nobody there, for each stream.
     let listener = TcpListener::bind(ANY).await.expect("a port");
     let target = listener.local_addr().expect("bound");

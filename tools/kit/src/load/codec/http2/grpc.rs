@@ -86,3 +86,33 @@ impl Message {
         self.come == PREFIX_BYTES && self.left == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_however_it_is_cut() {
+        for len in [0, 1, 5, 300] {
+            let text: Vec<u8> = (0..len).map(|n| n as u8).collect();
+            let framed = frame(&text);
+            for cut in 1..=framed.len() {
+                let (mut message, mut read) = (Message::default(), Vec::new());
+                for piece in framed.chunks(cut) {
+                    assert!(!message.is_whole() || len == 0, "{len} by {cut}");
+                    read.extend_from_slice(message.take(piece).expect("a message"));
+                }
+                assert!(message.is_whole() && read == text, "{len} by {cut}");
+                assert_eq!(message.take(b"\0"), Err(Failure::Message), "a second one");
+            }
+        }
+    }
+
+    #[test]
+    fn statuses_have_names() {
+        let name = |value: &[u8]| Status::read(value).map(Status::name);
+        assert_eq!((name(b"0"), name(b"16")), (Some("OK"), Some("UNAUTHENTICATED")));
+        assert_eq!((name(b"17"), name(b""), name(b"-1")), (Some("(unknown number)"), None, None));
+        assert_eq!((name(b"1000"), name(b"OK"), name(b"\xff")), (None, None, None));
+    }
+}
