@@ -140,11 +140,7 @@ impl<D: Driver> Engine<D> {
         if !self.plan.spec.keep_alive {
             self.hang_up(index);
         }
-        match self.codec.streams() {
-            // What it is asked next would have to wait for the other streams' ends.
-            Some(codec) if codec.is_leaving(index) => codec.park(index, slot),
-            _ => self.idle.push_back(slot),
-        }
+        self.free(slot);
     }
 
     /// The server has closed its side. What had not been begun is begun anew.

@@ -236,7 +236,17 @@ impl<D: Driver> Engine<D> {
             Some(link) => link.state = State::Ready,
             None => self.hang_up(index),
         }
-        self.idle.push_back(index);
+        self.free(index);
+    }
+
+    /// A slot can take its next request, or can once there is a new connection: what it is asked
+    /// over one that takes no more would have to wait for the other streams' ends.
+    pub(super) fn free(&mut self, slot: usize) {
+        let index = slot % self.links.len().max(1);
+        match self.codec.streams() {
+            Some(codec) if codec.is_leaving(index) => codec.park(index, slot),
+            _ => self.idle.push_back(slot),
+        }
     }
 
     /// Counts a slot's right answer, which had come by then. False: nobody had asked.
@@ -285,7 +295,7 @@ impl<D: Driver> Engine<D> {
         self.count_failed(flight.phase, failure);
         match until {
             Some(until) => self.resting.push_back((until, slot)),
-            None => self.idle.push_back(slot),
+            None => self.free(slot),
         }
         true
     }
