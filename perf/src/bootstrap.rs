@@ -33,6 +33,7 @@ pub(crate) fn http_listener(at: SocketAddr, hosts: Value, filters: &[Value]) -> 
     let manager = json!({
         "@type": url(&format!("{NETWORK}.http_connection_manager.v3.HttpConnectionManager")),
         "stat_prefix": "perf",
+        "codec_type": "AUTO",
         "normalize_path": true,
         "stream_idle_timeout": "0s",
         "http_filters": filters,
@@ -100,7 +101,18 @@ pub(crate) fn cluster(name: &str, to: SocketAddr) -> Value {
     })
 }
 
-/// The same over mutual TLS, to a server of that SPIFFE id.
+/// The same by HTTP/2. Listeners find out by themselves what a client speaks (`codec_type: AUTO`).
+pub(crate) fn http2_cluster(name: &str, to: SocketAddr) -> Value {
+    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let mut cluster = cluster(name, to);
+    cluster["typed_extension_protocol_options"] = json!({ OPTIONS: {
+        "@type": url(OPTIONS),
+        "explicit_http_config": { "http2_protocol_options": {} },
+    }});
+    cluster
+}
+
+/// A cluster of HTTP/1.1 over mutual TLS, to a server of that SPIFFE id.
 pub(crate) fn tls_cluster(name: &str, to: SocketAddr, ours: &Certificates) -> Value {
     let mut cluster = cluster(name, to);
     cluster["transport_socket"] = json!({

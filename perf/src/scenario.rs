@@ -52,6 +52,7 @@ enum What {
 }
 
 const WEB: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Nginx, Pingora, Limit];
+const HTTP2: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Limit];
 const BYTES: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Limit];
 const LADDER: &[Make] = &[
     Limit,
@@ -191,13 +192,36 @@ pub(crate) const ALL: &[Scenario] = &[
         makes: NO_LIMIT,
         what: What::Start(Front::Http),
     },
+    Scenario {
+        name: "http2",
+        about: "1 KiB answers over 64 streams on 4 connections, HTTP/2 on both sides",
+        makes: HTTP2,
+        what: What::Traffic(
+            Front::Http2,
+            &[load("64 streams", 4, Kind::Get { bytes: 1024 }).with_streams(16).then_open()],
+        ),
+    },
+    Scenario {
+        name: "grpc",
+        about: "unary calls with messages of 64 bytes, over as many",
+        makes: HTTP2,
+        what: What::Traffic(
+            Front::Http2,
+            &[load("64 streams", 4, Kind::Call { bytes: 64 }).with_streams(16).then_open()],
+        ),
+    },
 ];
 
 const fn load(name: &'static str, connections: usize, kind: Kind) -> Load {
-    Load { name, connections, kind, then_open: false }
+    Load { name, connections, streams: 1, kind, then_open: false }
 }
 
 impl Load {
+    /// So many on each connection.
+    const fn with_streams(self, streams: usize) -> Self {
+        Self { streams, ..self }
+    }
+
     const fn then_open(self) -> Self {
         Self { then_open: true, ..self }
     }

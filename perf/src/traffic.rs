@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kit::load::{self, Control, LoadReport, LoadSpec};
+use kit::load::{self, Control, LoadReport, LoadSpec, Protocol};
 
 use crate::{
     Outcome,
@@ -17,6 +17,8 @@ const WARM_UP: Duration = Duration::from_millis(300);
 /// The share of the slowest one's saturation that an open loop asks for: below it nobody's queue
 /// grows, and latency is the proxy's own.
 const OPEN_SHARE: f64 = 0.5;
+/// Whom a request asks, where it does not matter.
+const HOST: &str = "origin.perf.svc.cluster.local";
 /// A request's fields as an ingress sends them, beside host.
 const FIELDS: [(&str, &str); 8] = [
     ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
@@ -29,11 +31,23 @@ const FIELDS: [(&str, &str); 8] = [
     ("x-envoy-attempt-count", "1"),
 ];
 
+/// A call's fields as gRPC libraries send them in a mesh, beside those that it must have.
+const CALL_FIELDS: [(&str, &str); 6] = [
+    ("user-agent", "grpc-go/1.76.0"),
+    ("grpc-timeout", "1S"),
+    ("x-b3-traceid", "463ac35c9f6413ad48485a3953bb6124"),
+    ("x-b3-spanid", "a2fb4a1d1a96d312"),
+    ("x-b3-sampled", "0"),
+    ("x-envoy-attempt-count", "1"),
+];
+
 /// One kind of load within a scenario.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) name: &'static str,
     pub(crate) connections: usize,
+    /// Requests at once on each of them; more than one takes HTTP/2.
+    pub(crate) streams: usize,
     pub(crate) kind: Kind,
     /// An open loop follows, at half of the slowest one's saturation.
     pub(crate) then_open: bool,
@@ -47,6 +61,8 @@ pub(crate) enum Kind {
     Connect { bytes: usize },
     /// GET of a big body; counted by bytes.
     Bulk { bytes: usize },
+    /// A unary call of gRPC with messages of so many bytes.
+    Call { bytes: usize },
     /// Round trips of so many bytes.
     Echo { bytes: usize },
 }
@@ -136,29 +152,41 @@ impl Run<'_> {
         if strange > 0 {
             results.add_failure(&self.table, make, "a status other than 200", strange);
         }
+        if total.not_ok() > 0 {
+            results.add_failure(&self.table, make, "a call that was not OK", total.not_ok());
+        }
     }
 
     fn spec(&self, peer: &Peer) -> LoadSpec {
-        let get = |bytes: usize| {
-            let host = match self.front {
-                Front::Routes => crate::peer::ASKED_HOST,
-                _ => "origin.perf.svc.cluster.local",
-            };
-            let mut spec = LoadSpec::http(peer.target, host, &format!("/{bytes}"));
-            let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-            spec.headers = FIELDS.map(own).to_vec();
-            spec.expected_body = Some(kit::echo::pattern(bytes));
-            spec
-        };
         let spec = match self.load.kind {
-            Kind::Get { bytes } | Kind::Bulk { bytes } => get(bytes),
-            Kind::Connect { bytes } => LoadSpec { keep_alive: false, ..get(bytes) },
+            Kind::Get { bytes } | Kind::Bulk { bytes } => self.get(peer, bytes),
+            Kind::Connect { bytes } => LoadSpec { keep_alive: false, ..self.get(peer, bytes) },
+            Kind::Call { bytes } => LoadSpec {
+                headers: owned(&CALL_FIELDS),
+                body: kit::echo::pattern(bytes),
+                expected_body: Some(kit::echo::pattern(bytes)),
+                ..LoadSpec::grpc(peer.target, HOST, &format!("/{bytes}"))
+            },
             Kind::Echo { bytes } => {
                 LoadSpec { body: kit::echo::pattern(bytes), ..LoadSpec::tcp(peer.target) }
             }
         };
-        let connections = self.load.connections;
-        LoadSpec { connections, duration: Some(self.effort.duration), ..spec }
+        let Load { connections, streams, .. } = *self.load;
+        LoadSpec { connections, streams, duration: Some(self.effort.duration), ..spec }
+    }
+
+    fn get(&self, peer: &Peer, bytes: usize) -> LoadSpec {
+        let host = match self.front {
+            Front::Routes => crate::peer::ASKED_HOST,
+            _ => HOST,
+        };
+        let mut spec = LoadSpec::http(peer.target, host, &format!("/{bytes}"));
+        if self.front == Front::Http2 {
+            spec.protocol = Protocol::Http2;
+        }
+        spec.headers = owned(&FIELDS);
+        spec.expected_body = Some(kit::echo::pattern(bytes));
+        spec
     }
 
     /// Half of what the slowest one can do.
@@ -169,6 +197,10 @@ impl Run<'_> {
             .min_by(f64::total_cmp)
             .map(|slowest| (slowest * OPEN_SHARE).floor().max(1.0))
     }
+}
+
+fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+    fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// Load from where the peer's clients are.

@@ -9,7 +9,7 @@ use std::{
 use kit::around::skip;
 
 /// Scenarios by what they need; together they are all.
-const SCENARIOS: [&str; 14] = [
+const SCENARIOS: [&str; 16] = [
     "http1",
     "http1-16k",
     "tcp-small",
@@ -24,6 +24,8 @@ const SCENARIOS: [&str; 14] = [
     "churn",
     "idle",
     "start",
+    "http2",
+    "grpc",
 ];
 
 #[test]

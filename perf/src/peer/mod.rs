@@ -74,6 +74,8 @@ impl Make {
 pub(crate) enum Front {
     /// HTTP/1.1 to one cluster.
     Http,
+    /// HTTP/2 on both sides.
+    Http2,
     /// The same beside ten thousand routes and two thousand clusters.
     Routes,
     /// Bytes, small ones.
@@ -178,7 +180,7 @@ fn limit(peer: &mut Peer, front: Front, place: &Place) -> Outcome<()> {
 fn rung(peer: &mut Peer, program: &Path, front: Front, place: &Place) -> Outcome<()> {
     let upstream = match front {
         Front::Tcp => place.origin.tcp,
-        Front::Http | Front::Bulk => place.origin.http,
+        Front::Http | Front::Http2 | Front::Bulk => place.origin.http,
         Front::Routes | Front::Pair | Front::Redirected => {
             return Err("a byte proxy takes no part in this".into());
         }

@@ -20,6 +20,10 @@ pub(super) fn start(peer: &mut Peer, front: Front, place: &Place) -> Outcome<()>
             let listener = bootstrap::http_listener(at, bootstrap::any_host("origin"), &[]);
             one(peer, place, listener, vec![bootstrap::cluster("origin", http)])
         }
+        Front::Http2 => {
+            let listener = bootstrap::http_listener(at, bootstrap::any_host("origin"), &[]);
+            one(peer, place, listener, vec![bootstrap::http2_cluster("origin", http)])
+        }
         Front::Tcp => {
             let listener = bootstrap::tcp_listener(at, "origin");
             one(peer, place, listener, vec![bootstrap::cluster("origin", tcp)])

@@ -60,6 +60,26 @@ fn load_counts_what_echo_answers() {
 }
 
 #[test]
+fn load_speaks_http2() {
+    let (_echo, http, _) = echo();
+    let url = format!("http://{http}/some/path");
+    let words = ["--http2", "-n", "300", "-c", "2", "--streams", "8", "--tally", "x-version"];
+    let report = load(&[&[url.as_str()], &words[..]].concat());
+    assert_eq!((&report["requests"], &report["failed"]), (&300.into(), &0.into()));
+    assert_eq!(
+        (&report["connects"], &report["headers"]["x-version"]["v7"]),
+        (&2.into(), &300.into())
+    );
+    // Who answers something else is no server of gRPC, and the program says so.
+    let call = format!("grpc://{http}/pkg.Service/Call");
+    for words in [&[call.as_str(), "--data", "message"][..], &[url.as_str(), "--grpc"]] {
+        let (content, said) = ringway(&[&["load", "-n", "4"], words].concat());
+        assert!(!content && said.contains("4 failed"), "{said}");
+        assert!(said.contains("answer is not gRPC: its content-type is another: 4"), "{said}");
+    }
+}
+
+#[test]
 fn an_open_loop_keeps_its_rate() {
     let (_echo, http, _) = echo();
     let report = load(&[&format!("http://{http}/"), "-r", "200", "-d", "1", "-c", "2"]);
@@ -81,8 +101,15 @@ fn what_cannot_be_loaded_is_refused() {
         (&["localhost:80"], "no scheme that is known"),
         (&["http://no-such-host.invalid/"], "cannot resolve"),
         (&["tcp://localhost"], "has no port"),
-        (&["http://127.0.0.1:1/", "--http2"], "HTTP/2 comes with the proxy's own codec"),
-        (&["grpc://127.0.0.1:1/"], "HTTP/2 comes with the proxy's own codec"),
+        (&["http://127.0.0.1:1/", "--streams", "2"], "--http2 or --grpc beside it"),
+        (&["tcp://127.0.0.1:1", "--http2"], "neither HTTP/2 nor gRPC"),
+        (&["grpc://127.0.0.1:1/", "-X", "GET"], "leave out --method"),
+        (&["grpc://127.0.0.1:1/", "--streams", "0"], "streams must be 1 to 1000"),
+        (
+            &["http://127.0.0.1:1/", "--http2", "--streams", "2", "--no-keep-alive"],
+            "leave out --streams or --no-keep-alive",
+        ),
+        (&["http://127.0.0.1:1/", "--body-file", "/none"], "/none"),
         (&["https://127.0.0.1:1/", "--cacert", "/dev/null"], "--server-name"),
         (&["http://127.0.0.1:1/", "-d", "5 parsecs"], "no unit of time"),
     ] {

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 side.
+//! The HTTP side: HTTP/1.1, and HTTP/2 for whoever begins with its preface.
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
@@ -7,10 +7,12 @@ use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
     header::{CONNECTION, HeaderValue, UPGRADE},
-    server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use tokio::{net::TcpStream, sync::watch, time};
 
 use super::{
@@ -31,8 +33,8 @@ pub(super) async fn serve(
     let until = stop.clone();
     let service =
         service_fn(move |request| respond(request, peer, Arc::clone(&spec), until.clone()));
-    let connection =
-        http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => {

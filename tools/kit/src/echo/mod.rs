@@ -1,4 +1,5 @@
-//! A server to test with: answers HTTP/1.1 with what it was asked, and TCP with what it got.
+//! A server to test with: answers HTTP/1.1, and HTTP/2 by prior knowledge, with what it was asked,
+//! and TCP with what it got.
 //!
 //! An answer is JSON of method, path, header fields, the server's version label and the peer's
 //! address, with the label in `x-version` too. A request's query may ask for another answer:
@@ -21,7 +22,7 @@ pub use server::{CONNECTIONS_MAX, Echo};
 /// What to serve.
 #[derive(Clone, Debug)]
 pub struct EchoSpec {
-    /// Where to serve HTTP/1.1, if at all; port 0 takes a free one.
+    /// Where to serve HTTP/1.1 and HTTP/2, if at all; port 0 takes a free one.
     pub http: Option<SocketAddr>,
     /// Where to serve TCP, if at all; port 0 takes a free one.
     pub tcp: Option<SocketAddr>,

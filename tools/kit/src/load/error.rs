@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use ring::Op;
 use tls::TlsError;
+use wire::h2::ErrorCode;
 
 /// Why there was no run at all. What single requests meet is counted in the report.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,18 @@ pub(super) enum Failure {
     Closed,
     Timeout,
     Refused(&'static str),
+    /// The server has given the stream up.
+    Reset(ErrorCode),
+    /// The server has gone away before it had answered.
+    GoneAway(ErrorCode),
+    /// The server does not agree to HTTP/2.
+    NoHttp2,
+    /// The answer's content is of another kind.
+    NotGrpc,
+    /// The answer, with this status of HTTP, has no `grpc-status`.
+    NoGrpcStatus(u16),
+    /// The answer's body is not one message.
+    Message,
     Tls(TlsError),
     BodyDiffers,
     BytesBehind,
@@ -66,7 +79,18 @@ impl fmt::Display for Failure {
             Self::Io(kind) => write!(f, "connection failed: {kind}"),
             Self::Closed => f.write_str("connection closed before the whole answer"),
             Self::Timeout => f.write_str("no whole answer in time"),
-            Self::Refused(code) => write!(f, "answer is not HTTP/1.1: {code}"),
+            Self::Refused(code) => {
+                let version = if code.starts_with("http2") { "2" } else { "1.1" };
+                write!(f, "answer is not HTTP/{version}: {code}")
+            }
+            Self::Reset(error) => write!(f, "stream was reset: {}", Name(*error)),
+            Self::GoneAway(error) => write!(f, "server has gone away: {}", Name(*error)),
+            Self::NoHttp2 => f.write_str("server does not agree to HTTP/2 (ALPN)"),
+            Self::NotGrpc => f.write_str("answer is not gRPC: its content-type is another"),
+            Self::NoGrpcStatus(status) => {
+                write!(f, "answer is not gRPC: no grpc-status, and HTTP status {status}")
+            }
+            Self::Message => f.write_str("answer is not gRPC: its body is not one message"),
             Self::Tls(error) => write!(f, "no TLS: {error}"),
             Self::BodyDiffers => f.write_str("body differs from what was expected"),
             Self::BytesBehind => f.write_str("bytes behind the answer"),
@@ -74,6 +98,31 @@ impl fmt::Display for Failure {
             Self::Buffers => f.write_str("the generator's own buffers are used up"),
             Self::NotSent => f.write_str("not sent: all connections were busy till the end"),
         }
+    }
+}
+
+/// An error code as RFC 9113, section 7 writes it.
+struct Name(ErrorCode);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            ErrorCode::NoError => "NO_ERROR",
+            ErrorCode::ProtocolError => "PROTOCOL_ERROR",
+            ErrorCode::InternalError => "INTERNAL_ERROR",
+            ErrorCode::FlowControlError => "FLOW_CONTROL_ERROR",
+            ErrorCode::SettingsTimeout => "SETTINGS_TIMEOUT",
+            ErrorCode::StreamClosed => "STREAM_CLOSED",
+            ErrorCode::FrameSizeError => "FRAME_SIZE_ERROR",
+            ErrorCode::RefusedStream => "REFUSED_STREAM",
+            ErrorCode::Cancel => "CANCEL",
+            ErrorCode::CompressionError => "COMPRESSION_ERROR",
+            ErrorCode::ConnectError => "CONNECT_ERROR",
+            ErrorCode::EnhanceYourCalm => "ENHANCE_YOUR_CALM",
+            ErrorCode::InadequateSecurity => "INADEQUATE_SECURITY",
+            ErrorCode::Http11Required => "HTTP_1_1_REQUIRED",
+            ErrorCode::Other(number) => return write!(f, "code {number}"),
+        })
     }
 }
 

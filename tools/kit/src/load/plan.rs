@@ -15,13 +15,14 @@ use tls::{ClientContext, ClientSpec, Identity, Parameters, SanMatch, Slot, TlsEr
 
 use super::{
     Control, Error, LoadSpec, Protocol, TlsSpec,
-    codec::Question,
+    codec::{Question, http2},
     schedule::share,
     source::{PIECE_BYTES, Text},
 };
 use crate::hist;
 
-/// Buffers that a connection needs when it sends more than fits into the socket, or through TLS.
+/// Buffers that a connection needs when it sends more than fits into the socket, through TLS, or
+/// many requests at once.
 const LINK_BYTES: usize = 512 * 1024;
 /// Buffers that every connection needs for a small request.
 const LINK_BYTES_MIN: usize = 8 * 1024;
@@ -47,6 +48,8 @@ pub(super) struct Plan {
 /// What is said and expected.
 pub(super) enum Speech {
     Http(Question),
+    /// HTTP/2, or gRPC.
+    Http2(Arc<http2::Question>),
     Echo(Arc<Text>),
 }
 
@@ -70,7 +73,10 @@ impl Plan {
                 let len = spec.trip_bytes.unwrap_or(spec.body.len() as u64);
                 Speech::Echo(Arc::new(Text::repeated(&spec.body, len)))
             }
-            _ => Speech::Http(Question::new(spec)?),
+            Protocol::Http => Speech::Http(Question::new(spec)?),
+            Protocol::Http2 | Protocol::Grpc => {
+                Speech::Http2(Arc::new(http2::Question::new(spec)?))
+            }
         };
         let tls = spec.tls.as_ref().map(|tls| context(tls, spec.protocol)).transpose()?;
         let (driver, why_not) =
@@ -93,6 +99,7 @@ impl Plan {
     pub(super) fn text(&self) -> &Text {
         match &self.speech {
             Speech::Http(question) => &question.text,
+            Speech::Http2(question) => &question.text,
             Speech::Echo(text) => text,
         }
     }
@@ -107,7 +114,8 @@ impl Plan {
     pub(super) fn limits(&self, thread: usize) -> ring::Limits {
         let connections = self.connections(thread);
         let text = self.text();
-        let is_small = text.len <= PIECE_BYTES as u64 && self.tls.is_none();
+        let is_one = !matches!(self.speech, Speech::Http2(_));
+        let is_small = text.len <= PIECE_BYTES as u64 && self.tls.is_none() && is_one;
         let each = if is_small { LINK_BYTES_MIN } else { LINK_BYTES };
         let shared = text.cycle.len().next_multiple_of(PIECE_BYTES) + LINK_BYTES;
         ring::Limits {
@@ -157,7 +165,12 @@ fn context(spec: &TlsSpec, protocol: Protocol) -> Result<ClientContext, Error> {
             return Err(Error::spec("tls", reason.into()));
         }
     };
-    let alpn = if protocol == Protocol::Http { vec![b"http/1.1".to_vec()] } else { Vec::new() };
+    let alpn: &[&[u8]] = match protocol {
+        Protocol::Http => &[b"http/1.1"],
+        Protocol::Http2 | Protocol::Grpc => &[b"h2"],
+        Protocol::Tcp => &[],
+    };
+    let alpn = alpn.iter().map(|name| name.to_vec()).collect();
     ClientContext::new(ClientSpec {
         identity: identity.map(|identity| Arc::new(Slot::filled("identity", Arc::new(identity)))),
         trust: trust.map(|trust| Arc::new(Slot::filled("roots", Arc::new(trust)))),

@@ -42,6 +42,9 @@ pub struct Counts {
     pub histogram: Histogram<u64>,
     /// How often each status came. TCP has none.
     pub statuses: BTreeMap<u16, u64>,
+    /// How often each status of gRPC came, by its name.
+    #[serde(default)]
+    pub grpc_statuses: BTreeMap<String, u64>,
     /// How often what went wrong.
     pub errors: BTreeMap<String, u64>,
     /// Of each header field that was asked for, how often each value came. An answer without the
@@ -69,6 +72,7 @@ impl Default for Counts {
         Self {
             histogram: hist::histogram(),
             statuses: BTreeMap::new(),
+            grpc_statuses: BTreeMap::new(),
             errors: BTreeMap::new(),
             headers: BTreeMap::new(),
         }
@@ -91,6 +95,11 @@ impl Counts {
         self.statuses.iter().filter(|(status, _)| !statuses.contains(status)).map(|(_, n)| n).sum()
     }
 
+    /// How many calls of gRPC had a status other than `OK`.
+    pub fn not_ok(&self) -> u64 {
+        self.grpc_statuses.iter().filter(|(name, _)| *name != "OK").map(|(_, n)| n).sum()
+    }
+
     /// How often the field had the value.
     pub fn header(&self, name: &str, value: &str) -> u64 {
         self.headers.get(name).and_then(|values| values.get(value)).copied().unwrap_or_default()
@@ -108,6 +117,13 @@ impl Counts {
 
     pub(super) fn status(&mut self, status: u16) {
         *self.statuses.entry(status).or_default() += 1;
+    }
+
+    pub(super) fn grpc_status(&mut self, name: &'static str) {
+        match self.grpc_statuses.get_mut(name) {
+            Some(count) => *count += 1,
+            None => drop(self.grpc_statuses.insert(name.to_owned(), 1)),
+        }
     }
 
     pub(super) fn value(&mut self, name: &str, value: Option<&[u8]>) {
@@ -132,6 +148,9 @@ impl Counts {
         let _ = self.histogram.add(&more.histogram);
         for (status, count) in &more.statuses {
             *self.statuses.entry(*status).or_default() += count;
+        }
+        for (name, count) in &more.grpc_statuses {
+            *self.grpc_statuses.entry(name.clone()).or_default() += count;
         }
         for (error, count) in &more.errors {
             *self.errors.entry(error.clone()).or_default() += count;

@@ -35,6 +35,11 @@ impl Secure {
         self.client.is_handshaking()
     }
 
+    /// Whether the peer has agreed to HTTP/2; it is known after the handshake.
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.client.peer().alpn == b"h2"
+    }
+
     /// Opens records, the plaintext of each in its place, and has them read. Says whether the peer
     /// has said good-bye.
     pub(super) fn open(

@@ -15,6 +15,12 @@ pub const RATE_MAX: f64 = 1_000_000.0;
 /// The most threads of one run.
 pub const THREADS_MAX: usize = 64;
 
+/// The most streams of one connection.
+pub const STREAMS_MAX: usize = 1_000;
+
+/// The most streams of one run.
+const SLOTS_MAX: usize = 100_000;
+
 /// The biggest request body or TCP payload that is kept in memory, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
@@ -28,9 +34,9 @@ pub enum Protocol {
     Http,
     /// Bytes that an echo server sends back: each round trip counts as a request.
     Tcp,
-    /// HTTP/2. Refused for now.
+    /// HTTP/2: by prior knowledge, or under TLS by ALPN.
     Http2,
-    /// gRPC. Refused for now.
+    /// Unary calls of gRPC over HTTP/2, each with `body` as its message.
     Grpc,
 }
 
@@ -51,18 +57,21 @@ pub struct LoadSpec {
     pub path: String,
     /// Further header fields.
     pub headers: Vec<(String, String)>,
-    /// The body of each request; for TCP the bytes of each round trip.
+    /// The body of each request; for TCP the bytes of each round trip, for gRPC the message.
     pub body: Vec<u8>,
     /// The bytes of each TCP round trip, `body` repeated as often as it takes; `None` for `body`
     /// as it is. However many they are, they are never all in memory.
     pub trip_bytes: Option<u64>,
-    /// The body that each answer must have, if it matters.
+    /// The body that each answer must have, for gRPC the message, if it matters.
     pub expected_body: Option<Vec<u8>>,
     /// Requests a second over all connections; `None` sends the next as soon as there is the
     /// answer to the last.
     pub rate: Option<f64>,
     /// How many connections share the work.
     pub connections: usize,
+    /// How many requests a connection may have on their way at once: HTTP/2's streams. With more
+    /// than the server allows some wait for their turn, which counts.
+    pub streams: usize,
     /// Whether a connection serves more than one request, as far as the server lets it.
     pub keep_alive: bool,
     /// Whether connections are closed by a reset. Then none of their ports has to wait for a
@@ -129,6 +138,7 @@ impl LoadSpec {
             expected_body: None,
             rate: None,
             connections: 1,
+            streams: 1,
             keep_alive: true,
             reset: false,
             duration: None,
@@ -147,6 +157,12 @@ impl LoadSpec {
         Self { protocol: Protocol::Tcp, body: vec![0x5a; 64], ..Self::http(target, "", "") }
     }
 
+    /// Unary calls of gRPC with an empty message over one connection; says no end yet.
+    pub fn grpc(target: SocketAddr, host: &str, path: &str) -> Self {
+        let post = Self::http(target, host, path);
+        Self { protocol: Protocol::Grpc, method: "POST".into(), ..post }
+    }
+
     /// How many requests will become due, if that is known beforehand.
     pub fn total(&self) -> Option<u64> {
         let by_time = match (self.rate, self.duration) {
@@ -158,9 +174,6 @@ impl LoadSpec {
 
     pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |what: &str, reason: String| Err(Error::spec(what, reason));
-        if let Protocol::Http2 | Protocol::Grpc = self.protocol {
-            return refuse("protocol", "HTTP/2 comes with the proxy's own codec".into());
-        }
         if self.connections == 0 || self.connections > CONNECTIONS_MAX {
             return refuse("connections", format!("must be 1 to {CONNECTIONS_MAX}"));
         }
@@ -174,7 +187,28 @@ impl LoadSpec {
         if self.timeout.is_zero() {
             return refuse("timeout", "must be above 0".into());
         }
+        self.check_streams()?;
         self.check_bytes()
+    }
+
+    fn check_streams(&self) -> Result<(), Error> {
+        let refuse = |reason: String| Err(Error::spec("streams", reason));
+        if self.streams == 0 || self.streams > STREAMS_MAX {
+            return refuse(format!("must be 1 to {STREAMS_MAX}"));
+        }
+        if self.streams > 1 && matches!(self.protocol, Protocol::Http | Protocol::Tcp) {
+            return refuse("are HTTP/2's; speak HTTP/2 or gRPC, or use more connections".into());
+        }
+        if self.streams > 1 && !self.keep_alive {
+            return refuse("must be 1 where each request has a connection of its own".into());
+        }
+        if self.streams * self.connections > SLOTS_MAX {
+            return refuse(format!("must be at most {SLOTS_MAX} over all connections"));
+        }
+        if self.protocol == Protocol::Grpc && self.method != "POST" {
+            return Err(Error::spec("method", "must be POST for gRPC".into()));
+        }
+        Ok(())
     }
 
     fn check_bytes(&self) -> Result<(), Error> {

@@ -10,10 +10,11 @@ use crate::failure::{Context, Failure};
 /// How long a stop waits for answers that are under way.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Answers HTTP/1.1 with what it was asked, and TCP with what it got.
+/// Answers HTTP/1.1, and HTTP/2 by prior knowledge, with what it was asked, and TCP with what it
+/// got.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Where to serve HTTP/1.1, such as 0.0.0.0:8080.
+    /// Where to serve HTTP/1.1 and HTTP/2, such as 0.0.0.0:8080.
     #[arg(long, value_name = "ADDRESS", required_unless_present = "tcp")]
     http: Option<SocketAddr>,
     /// Where to serve TCP.

@@ -10,6 +10,7 @@ use wire::{
 use super::{
     super::{Counts, Error, LoadSpec, error::Failure, source::Text},
     Read,
+    values::Values,
 };
 
 /// The request of a run, written once, and what its answers must be like.
@@ -91,7 +92,7 @@ struct Answer {
     status: u16,
     keep_alive: bool,
     /// The fields that are to be counted.
-    values: Vec<Value>,
+    values: Values,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -99,13 +100,6 @@ enum Stage {
     #[default]
     Head,
     Body(Body),
-}
-
-/// A field's value, its memory kept for the next.
-#[derive(Clone, Default)]
-struct Value {
-    is_there: bool,
-    bytes: Vec<u8>,
 }
 
 impl Codec {
@@ -140,7 +134,7 @@ impl Codec {
                 if let Framing::Length(length) = known.framing {
                     self.largest = self.largest.max(length);
                 }
-                note_values(&self.tally, &self.reader.head, &mut answer.values);
+                answer.values.note(&self.tally, &self.reader.head);
             }
         }
         answer.body(self.expected_body.as_deref(), bytes)
@@ -163,9 +157,7 @@ impl Codec {
     pub(super) fn count(&self, link: usize, counts: &mut Counts) {
         let Some(answer) = self.answers.get(link) else { return };
         counts.status(answer.status);
-        for (name, value) in self.tally.iter().zip(&answer.values) {
-            counts.value(name, value.is_there.then_some(value.bytes.as_slice()));
-        }
+        answer.values.count(&self.tally, counts);
     }
 
     pub(super) fn answer_bytes(&self) -> u64 {
@@ -264,16 +256,6 @@ impl Reader {
         (known.status, known.framing) = (self.head.status, self.head.framing);
         known.keep_alive = self.head.keep_alive;
         Ok(Some(consumed))
-    }
-}
-
-fn note_values(names: &[String], head: &Head, values: &mut Vec<Value>) {
-    values.resize(names.len(), Value::default());
-    for (name, value) in names.iter().zip(values) {
-        let found = head.values(name.as_bytes()).next();
-        value.is_there = found.is_some();
-        value.bytes.clear();
-        value.bytes.extend_from_slice(found.unwrap_or_default());
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod echo;
 mod http;
+pub(super) mod http2;
+mod values;
 
 pub(super) use http::Question;
 
@@ -25,8 +27,10 @@ pub(super) enum Read {
 
 /// What one thread reads with. A connection is named by its number.
 pub(super) enum Codec {
-    /// HTTP/1.1. HTTP/2 and gRPC will stand beside it.
+    /// HTTP/1.1.
     Http(Box<http::Codec>),
+    /// HTTP/2 and gRPC: many requests a connection.
+    Http2(Box<http2::Codec>),
     /// The very bytes that were sent.
     Echo(echo::Codec),
 }
@@ -35,6 +39,10 @@ impl Codec {
     pub(super) fn new(plan: &Plan, connections: usize) -> Self {
         match &plan.speech {
             Speech::Http(question) => Self::Http(Box::new(http::Codec::new(question, connections))),
+            Speech::Http2(question) => {
+                let streams = plan.spec.streams;
+                Self::Http2(Box::new(http2::Codec::new(question, connections, streams)))
+            }
             Speech::Echo(text) => Self::Echo(echo::Codec::new(text, connections)),
         }
     }
@@ -44,22 +52,33 @@ impl Codec {
         match self {
             Self::Http(codec) => codec.begin(link),
             Self::Echo(codec) => codec.begin(link),
+            // A stream's answer begins with the stream.
+            Self::Http2(_) => {}
         }
     }
 
     /// What the request's first bytes must be instead of those of the text.
     pub(super) fn number(&self, link: usize) -> Option<[u8; 8]> {
         match self {
-            Self::Http(_) => None,
+            Self::Http(_) | Self::Http2(_) => None,
             Self::Echo(codec) => Some(codec.number(link)),
         }
     }
 
-    /// Reads what has come.
+    /// The codec of many requests a connection, if it is one.
+    pub(super) fn streams(&mut self) -> Option<&mut http2::Codec> {
+        match self {
+            Self::Http2(codec) => Some(codec),
+            Self::Http(_) | Self::Echo(_) => None,
+        }
+    }
+
+    /// Reads what has come. Of streams it tells by their outcomes.
     pub(super) fn read(&mut self, link: usize, bytes: &[u8]) -> Result<Read, Failure> {
         match self {
             Self::Http(codec) => codec.read(link, bytes),
             Self::Echo(codec) => codec.read(link, bytes),
+            Self::Http2(codec) => codec.read(link, bytes).map(|()| Read::Partial),
         }
     }
 
@@ -67,14 +86,15 @@ impl Codec {
     pub(super) fn end(&mut self, link: usize) -> Result<Read, Failure> {
         match self {
             Self::Http(codec) => codec.end(link),
-            Self::Echo(_) => Err(Failure::Closed),
+            Self::Http2(_) | Self::Echo(_) => Err(Failure::Closed),
         }
     }
 
-    /// Counts what a whole answer said of itself.
-    pub(super) fn count(&self, link: usize, counts: &mut Counts) {
+    /// Counts what a slot's whole answer said of itself.
+    pub(super) fn count(&self, slot: usize, counts: &mut Counts) {
         match self {
-            Self::Http(codec) => codec.count(link, counts),
+            Self::Http(codec) => codec.count(slot, counts),
+            Self::Http2(codec) => codec.count(slot, counts),
             Self::Echo(_) => {}
         }
     }
@@ -83,6 +103,7 @@ impl Codec {
     pub(super) fn answer_bytes(&self) -> u64 {
         match self {
             Self::Http(codec) => codec.answer_bytes(),
+            Self::Http2(codec) => codec.answer_bytes(),
             Self::Echo(codec) => codec.answer_bytes(),
         }
     }

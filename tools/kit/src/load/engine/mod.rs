@@ -1,9 +1,11 @@
 //! One thread of the generator: a driver, its connections, and the requests that it has to make.
 //!
-//! A turn sends what is due over whatever connections are idle, waits, and reads what has come.
+//! A turn sends what is due over whatever slots are idle, waits, and reads what has come. A slot
+//! carries one request at a time: it is a connection, or with HTTP/2 one of a connection's streams.
 //! Nothing in it takes a lock or allocates while requests succeed.
 
 mod link;
+mod streams;
 mod traffic;
 
 use std::{
@@ -25,7 +27,7 @@ use super::{
     secure::Scratch,
     source::Source,
 };
-use link::{Link, State};
+use link::{Flight, Link, State};
 
 /// How long before a request is due the thread no longer sleeps.
 const SPIN_NS: u64 = 50_000;
@@ -43,13 +45,19 @@ pub(super) struct Engine<D> {
     plan: Arc<Plan>,
     thread: usize,
     links: Vec<Link>,
+    /// The request of each slot. Slot number `n` is of link `n % links`, so that slots in turn are
+    /// of connections in turn.
+    flights: Vec<Option<Flight>>,
+    /// Links with streams that are looked after before the thread waits.
+    marked: Vec<usize>,
     codec: Codec,
     source: Source,
     schedule: Schedule,
     stage: Stage,
-    /// Connections that can take a request, open or not, the one that waits longest in front.
+    /// Slots that can take a request, their connection open or not, the one that waits longest in
+    /// front.
     idle: VecDeque<usize>,
-    /// Connections that could not be made, and until when they are left alone.
+    /// Slots of which no connection could be made, and until when they are left alone.
     resting: VecDeque<(Nanos, usize)>,
     /// Requests on their way.
     busy: usize,
@@ -97,6 +105,7 @@ impl<D: Driver> Engine<D> {
     /// The engine of thread number `thread`, to be made and used on that thread.
     pub(super) fn new(driver: D, plan: &Arc<Plan>, thread: usize) -> Result<Self, Error> {
         let connections = plan.connections(thread);
+        let slots = connections * plan.spec.streams;
         let source = Source::new(plan.text(), driver.pool())
             .map_err(|error| Error::start("buffers for the request", error))?;
         plan.control.enlist(driver.waker());
@@ -105,12 +114,14 @@ impl<D: Driver> Engine<D> {
             driver,
             thread,
             links: (0..connections).map(|_| Link::default()).collect(),
+            flights: vec![None; slots],
+            marked: Vec::with_capacity(connections),
             codec: Codec::new(plan, connections),
             source,
             schedule: Schedule::new(&plan.spec, thread, Nanos(0)),
             stage: Stage::Warming,
-            idle: VecDeque::with_capacity(connections),
-            resting: VecDeque::with_capacity(connections),
+            idle: VecDeque::with_capacity(slots),
+            resting: VecDeque::with_capacity(slots),
             busy: 0,
             opening: 0,
             phases: vec![Counts::default()],
@@ -137,7 +148,7 @@ impl<D: Driver> Engine<D> {
             }
             self.wait(Some(self.next_look))?;
         }
-        self.idle.extend(0..self.links.len());
+        self.idle.extend(0..self.flights.len());
         Ok(())
     }
 
@@ -187,6 +198,7 @@ impl<D: Driver> Engine<D> {
 
     /// Waits until then for something to happen, and works it off.
     fn wait(&mut self, deadline: Option<Nanos>) -> Result<(), Error> {
+        self.look_after_marked();
         let mut events = std::mem::take(&mut self.events);
         let waited = self.driver.turn(deadline, &mut events);
         for event in events.drain(..) {
@@ -208,6 +220,7 @@ impl<D: Driver> Engine<D> {
         }
         match event.what {
             What::Data(bytes) => self.receive(index, bytes),
+            What::Sent(_) if self.codec.streams().is_some() => self.mark(index),
             What::Sent(_) => self.push(index),
             What::Paused => self.arm(index),
             What::Connected => self.connected(index),
@@ -225,12 +238,12 @@ impl<D: Driver> Engine<D> {
         if self.plan.control.is_stopped() {
             self.schedule.stop();
         }
-        while let Some((until, index)) = self.resting.front().copied() {
+        while let Some((until, slot)) = self.resting.front().copied() {
             if until > now {
                 break;
             }
             self.resting.pop_front();
-            self.idle.push_back(index);
+            self.idle.push_back(slot);
         }
         let is_over = self.schedule.is_over(now, self.plan.spec.timeout);
         while let Some(due) = self.schedule.due(now).filter(|due| *due <= now) {
@@ -239,9 +252,9 @@ impl<D: Driver> Engine<D> {
                 self.count_failed(self.phase(), &Failure::NotSent);
                 continue;
             }
-            let Some(index) = self.idle.pop_front() else { break };
+            let Some(slot) = self.idle.pop_front() else { break };
             self.schedule.take();
-            self.begin(index, due, now);
+            self.begin(slot, due, now);
         }
     }
 
@@ -288,6 +301,9 @@ impl<D: Driver> Engine<D> {
             if waits && now >= link.since.after(self.plan.spec.timeout) {
                 self.lose(index, &Failure::Timeout);
             }
+        }
+        if self.codec.streams().is_some() {
+            self.look_at_streams(now);
         }
     }
 

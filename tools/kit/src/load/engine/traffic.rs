@@ -21,14 +21,20 @@ const PIECES_PER_TURN: usize = 4;
 const NUMBERED_BYTES: usize = 4 * 1024;
 
 impl<D: Driver> Engine<D> {
-    /// Begins a request over a connection, which is opened first where there is none.
-    pub(super) fn begin(&mut self, index: usize, due: Nanos, now: Nanos) {
+    /// Begins a slot's request; its connection is opened first where there is none.
+    pub(super) fn begin(&mut self, slot: usize, due: Nanos, now: Nanos) {
         let phase = self.phase();
-        let Some(link) = self.links.get_mut(index) else { return };
         let begun = if self.schedule.is_open() { due } else { now };
-        link.flight = Some(Flight { begun, phase });
-        link.since = now;
+        let Some(flight) = self.flights.get_mut(slot) else { return };
+        *flight = Some(Flight { since: now, begun, phase });
         self.busy += 1;
+        let index = slot % self.links.len().max(1);
+        if let Some(codec) = self.codec.streams() {
+            codec.ask(index, slot);
+            return self.mark(index);
+        }
+        let Some(link) = self.links.get_mut(index) else { return };
+        link.since = now;
         match link.state {
             State::Ready => self.send(index),
             _ => self.open(index),
@@ -53,6 +59,10 @@ impl<D: Driver> Engine<D> {
     }
 
     pub(super) fn connected(&mut self, index: usize) {
+        if let Some(codec) = self.codec.streams() {
+            // The server may be the first to speak.
+            codec.open(index);
+        }
         self.arm(index);
         let Some(link) = self.links.get_mut(index) else { return };
         let Some(context) = &self.plan.tls else { return self.ready(index) };
@@ -78,9 +88,17 @@ impl<D: Driver> Engine<D> {
     /// The connection can be used.
     fn ready(&mut self, index: usize) {
         let Some(link) = self.links.get_mut(index) else { return };
+        let is_other = link.secure.as_ref().is_some_and(|secure| !secure.speaks_http2());
+        let has_streams = self.codec.streams().is_some();
+        if has_streams && is_other {
+            return self.lose(index, &Failure::NoHttp2);
+        }
         self.opening -= 1;
         link.state = State::Ready;
-        if link.flight.is_some() {
+        if has_streams {
+            // At once: whoever closes at once has closed on requests.
+            self.look_after(index);
+        } else if self.flights.get(index).is_some_and(Option::is_some) {
             self.send(index);
         }
     }
@@ -145,9 +163,10 @@ impl<D: Driver> Engine<D> {
         if link.secure.is_some() {
             return self.receive_secure(index, bytes);
         }
-        let read = match link.state {
-            State::Busy => self.codec.read(index, &bytes),
-            _ => Err(Failure::Unasked),
+        let listens = link.state == State::Busy || self.codec.streams().is_some();
+        let read = match listens {
+            true => self.codec.read(index, &bytes),
+            false => Err(Failure::Unasked),
         };
         self.heard(index, read);
     }
@@ -155,11 +174,12 @@ impl<D: Driver> Engine<D> {
     fn receive_secure(&mut self, index: usize, mut bytes: Buf) {
         let Some(link) = self.links.get_mut(index) else { return };
         let Some(secure) = &mut link.secure else { return };
-        let (codec, is_busy) = (&mut self.codec, link.state == State::Busy);
+        let codec = &mut self.codec;
+        let listens = link.state == State::Busy || codec.streams().is_some();
         let mut read = Read::Partial;
         let opened = secure.open(&mut self.scratch, &mut bytes, |plain| {
             read = match read {
-                Read::Partial if is_busy => codec.read(index, plain)?,
+                Read::Partial if listens => codec.read(index, plain)?,
                 Read::Partial => return Err(Failure::Unasked),
                 Read::Whole { .. } => return Err(Failure::BytesBehind),
             };
@@ -168,15 +188,13 @@ impl<D: Driver> Engine<D> {
         let is_secured = link.state == State::Securing && !secure.is_handshaking();
         // The last word, be it an alert that says why.
         self.flush(index);
-        match opened {
-            Err(failure) => self.lose(index, &failure),
-            Ok(_) if is_secured => self.ready(index),
-            Ok(closed) => {
-                self.heard(index, Ok(read));
-                if closed {
-                    self.ended(index);
-                }
-            }
+        if is_secured && opened.is_ok() {
+            self.ready(index);
+        }
+        let closed = matches!(opened, Ok(true));
+        self.heard(index, opened.map(|_| read));
+        if closed {
+            self.ended(index);
         }
     }
 
@@ -189,12 +207,16 @@ impl<D: Driver> Engine<D> {
                 self.heard(index, read);
             }
             State::Securing => self.lose(index, &Failure::Closed),
+            State::Ready if self.codec.streams().is_some() => self.ended_with_streams(index),
             // Nobody waits for anything: the next request opens it again.
             State::Closed | State::Connecting | State::Ready => self.hang_up(index),
         }
     }
 
     fn heard(&mut self, index: usize, read: Result<Read, Failure>) {
+        if self.codec.streams().is_some() {
+            self.settle_streams(index);
+        }
         match read {
             Ok(Read::Partial) => {}
             Ok(Read::Whole { keep }) => self.succeed(index, keep),
@@ -205,32 +227,48 @@ impl<D: Driver> Engine<D> {
     /// The answer is whole, and right.
     fn succeed(&mut self, index: usize, keep: bool) {
         let Some(link) = self.links.get_mut(index) else { return };
-        let Some(flight) = link.flight.take() else { return };
         // What the server did not wait for cannot be taken back.
         let keep = keep && self.plan.spec.keep_alive && link.sent >= self.source.len;
-        let latency_ns = now().0.saturating_sub(flight.begun.0);
+        if !self.answered(index, now()) {
+            return;
+        }
+        match self.links.get_mut(index).filter(|_| keep) {
+            Some(link) => link.state = State::Ready,
+            None => self.hang_up(index),
+        }
+        self.free(index);
+    }
+
+    /// A slot can take its next request, or can once there is a new connection: what it is asked
+    /// over one that takes no more would have to wait for the other streams' ends.
+    pub(super) fn free(&mut self, slot: usize) {
+        let index = slot % self.links.len().max(1);
+        match self.codec.streams() {
+            Some(codec) if codec.is_leaving(index) => codec.park(index, slot),
+            _ => self.idle.push_back(slot),
+        }
+    }
+
+    /// Counts a slot's right answer, which had come by then. False: nobody had asked.
+    pub(super) fn answered(&mut self, slot: usize, now: Nanos) -> bool {
+        let Some(flight) = self.flights.get_mut(slot).and_then(Option::take) else { return false };
         self.busy -= 1;
         self.totals.done += 1;
         if let Some(counts) = counts_of(&mut self.phases, flight.phase) {
-            counts.right(latency_ns);
-            self.codec.count(index, counts);
+            counts.right(now.0.saturating_sub(flight.begun.0));
+            self.codec.count(slot, counts);
         }
-        if keep {
-            link.state = State::Ready;
-        } else {
-            self.hang_up(index);
-        }
-        self.idle.push_back(index);
+        true
     }
 
-    /// The connection is of no use any more, and the request that it has, if any, has failed.
+    /// The connection is of no use any more, and the requests that it has, if any, have failed.
     pub(super) fn lose(&mut self, index: usize, failure: &Failure) {
         let Some(link) = self.links.get_mut(index) else { return };
-        let (state, flight) = (link.state, link.flight.take());
-        if matches!(state, State::Connecting | State::Securing) {
+        let state = std::mem::take(&mut link.state);
+        let cannot_connect = matches!(state, State::Connecting | State::Securing);
+        if cannot_connect {
             self.opening -= 1;
         }
-        link.state = State::Closed;
         let secure = link.secure.take();
         if let Some(socket) = link.socket.take() {
             // A handshake that was refused ends by an alert, which a reset might overtake.
@@ -239,22 +277,32 @@ impl<D: Driver> Engine<D> {
                 false => self.driver.reset(socket),
             }
         }
-        if let Some(flight) = flight {
-            self.busy -= 1;
-            self.count_failed(flight.phase, failure);
-            let cannot_connect = matches!(state, State::Connecting | State::Securing);
-            if cannot_connect && !self.schedule.is_open() {
-                self.resting.push_back((now().after(REST), index));
-            } else {
-                self.idle.push_back(index);
-            }
-        } else if *failure == Failure::Unasked {
-            self.count_failed(self.phase(), failure);
+        let failure = self.close_streams(index).map_or_else(|| failure.clone(), Failure::GoneAway);
+        let until = (cannot_connect && !self.schedule.is_open()).then(|| now().after(REST));
+        let mut had_one = false;
+        for slot in (index..self.flights.len()).step_by(self.links.len().max(1)) {
+            had_one |= self.fail(slot, &failure, until);
         }
+        if !had_one && failure == Failure::Unasked {
+            self.count_failed(self.phase(), &failure);
+        }
+    }
+
+    /// A slot's request, if it has one, has failed; the slot is left alone until then.
+    pub(super) fn fail(&mut self, slot: usize, failure: &Failure, until: Option<Nanos>) -> bool {
+        let Some(flight) = self.flights.get_mut(slot).and_then(Option::take) else { return false };
+        self.busy -= 1;
+        self.count_failed(flight.phase, failure);
+        match until {
+            Some(until) => self.resting.push_back((until, slot)),
+            None => self.free(slot),
+        }
+        true
     }
 
     /// Closes a connection in order, as far as that is wanted.
     pub(super) fn hang_up(&mut self, index: usize) {
+        self.unpark_streams(index);
         let Some(link) = self.links.get_mut(index) else { return };
         link.state = State::Closed;
         let secure = link.secure.take();

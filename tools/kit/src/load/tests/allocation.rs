@@ -9,14 +9,16 @@ use super::{
     *,
 };
 
-/// An echo server in the background, for as long as the test runs.
-fn served() -> (Option<SocketAddr>, Option<SocketAddr>) {
+/// Servers of HTTP, TCP and gRPC in the background, for as long as the test runs.
+fn served() -> (SocketAddr, SocketAddr, SocketAddr) {
     let (tell, told) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let echo = echo().await;
-            tell.send((echo.http, echo.tcp)).expect("heard");
+            let calls = http2::serve(http2::Manner::default(), grpc::answer_ok).await;
+            let (http, tcp) = (echo.http.expect("served"), echo.tcp.expect("served"));
+            tell.send((http, tcp, calls)).expect("heard");
             std::future::pending::<()>().await;
         });
     });
@@ -54,16 +56,31 @@ fn allocations<D: Driver>(driver: impl Fn(&ring::Limits) -> D, spec: &LoadSpec) 
 
 #[test]
 fn no_allocation_per_request_after_warm_up() {
-    let (http, tcp) = served();
-    let mut closed = LoadSpec::http(http.expect("served"), "a", "/?size=1024");
+    let (http, tcp, grpc) = served();
+    let mut closed = LoadSpec::http(http, "a", "/?size=1024");
     closed.connections = 16;
     closed.expected_body = Some(crate::echo::pattern(1024));
     closed.tally = vec!["x-version".into()];
     let open = LoadSpec { rate: Some(20_000.0), ..closed.clone() };
-    let mut trips = LoadSpec::tcp(tcp.expect("served"));
+    let mut trips = LoadSpec::tcp(tcp);
     trips.connections = 16;
     let connects = LoadSpec { keep_alive: false, reset: true, ..trips.clone() };
-    for spec in [closed, open, trips, connects] {
+    let streams = |spec: &LoadSpec| LoadSpec {
+        protocol: Protocol::Http2,
+        connections: 2,
+        streams: 16,
+        ..spec.clone()
+    };
+    let (streams_closed, streams_open) = (streams(&closed), streams(&open));
+    let streams_post =
+        LoadSpec { body: vec![7; 20_000], method: "POST".into(), ..streams(&closed) };
+    let calls = LoadSpec {
+        connections: 2,
+        streams: 16,
+        body: vec![7; 64],
+        ..LoadSpec::grpc(grpc, "a", "/pkg.Service/Method")
+    };
+    for spec in [closed, open, trips, connects, streams_closed, streams_open, streams_post, calls] {
         allocations(|limits| Epoll::new(limits).expect("epoll"), &spec);
         if has_uring("no_allocation_per_request_after_warm_up") {
             allocations(|limits| Uring::new(limits).expect("io_uring"), &spec);

@@ -3,6 +3,9 @@
 mod allocation;
 mod answers;
 mod connections;
+mod envoy;
+mod grpc;
+mod http2;
 mod pace;
 mod refused;
 mod secure;

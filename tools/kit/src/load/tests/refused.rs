@@ -5,6 +5,8 @@ use super::{super::run, *};
 #[tokio::test]
 async fn loads_that_cannot_be_made() {
     let fine = LoadSpec::http(SocketAddr::from(ANY), "a", "/");
+    let http2 = LoadSpec { protocol: Protocol::Http2, ..fine.clone() };
+    let grpc = LoadSpec::grpc(SocketAddr::from(ANY), "a", "/");
     let trips = LoadSpec::tcp(ANY.into());
     let field = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     let tls = |spec: TlsSpec| Some(spec);
@@ -23,8 +25,22 @@ async fn loads_that_cannot_be_made() {
         (LoadSpec { trip_bytes: Some(9), ..fine.clone() }, "trip_bytes are for TCP"),
         (LoadSpec { trip_bytes: Some(0), ..trips.clone() }, "trip_bytes must be 1 to"),
         (LoadSpec { body: Vec::new(), ..trips }, "body must have a byte"),
-        (LoadSpec { protocol: Protocol::Http2, ..fine.clone() }, "protocol HTTP/2 comes with"),
-        (LoadSpec { protocol: Protocol::Grpc, ..fine.clone() }, "protocol HTTP/2 comes with"),
+        (LoadSpec { streams: 2, ..fine.clone() }, "streams are HTTP/2's"),
+        (LoadSpec { streams: 0, ..http2.clone() }, "streams must be 1 to 1000"),
+        (LoadSpec { streams: 1_001, ..http2.clone() }, "streams must be 1 to 1000"),
+        (
+            LoadSpec { streams: 101, connections: 1_000, ..http2.clone() },
+            "streams must be at most 100000 over all",
+        ),
+        (
+            LoadSpec { streams: 2, keep_alive: false, ..http2.clone() },
+            "streams must be 1 where each request",
+        ),
+        (LoadSpec { path: "/a b".into(), ..http2.clone() }, "request is not HTTP/2: http2.invalid"),
+        (LoadSpec { headers: field("TE", "gzip"), ..http2.clone() }, "headers cannot have"),
+        (LoadSpec { headers: field("Upgrade", "b"), ..http2 }, "headers cannot have"),
+        (LoadSpec { headers: field("te", "b"), ..grpc.clone() }, "headers cannot have"),
+        (LoadSpec { method: "GET".into(), ..grpc }, "method must be POST for gRPC"),
         (
             LoadSpec { tls: tls(TlsSpec { roots, ..TlsSpec::default() }), ..fine.clone() },
             "tls tls.bad_secret: the root bundle",

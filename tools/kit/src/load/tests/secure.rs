@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-on_both!(https, mutual_tls, trips_under_tls, who_is_not_trusted_is_refused);
+on_both!(https, mutual_tls, trips_under_tls, who_is_not_trusted_is_refused, http2_is_agreed_on,);
 
 const SPIFFE: &str = "spiffe://cluster.local/ns/default/sa/reviews";
 
@@ -53,7 +53,18 @@ impl Authority {
 
     /// A TLS server in front of another one; `is_mutual` asks clients who they are.
     async fn serve(&self, behind: Option<SocketAddr>, is_mutual: bool) -> SocketAddr {
-        let acceptor = TlsAcceptor::from(Arc::new(self.config(is_mutual)));
+        self.serve_as(behind, is_mutual, b"http/1.1").await
+    }
+
+    async fn serve_as(
+        &self,
+        behind: Option<SocketAddr>,
+        is_mutual: bool,
+        alpn: &[u8],
+    ) -> SocketAddr {
+        let mut config = self.config(is_mutual);
+        config.alpn_protocols = Vec::from_iter((!alpn.is_empty()).then(|| alpn.to_vec()));
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind(ANY).await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let behind = behind.expect("served");
@@ -87,9 +98,7 @@ impl Authority {
         let chain = rustls::pki_types::CertificateDer::pem_slice_iter(&chain);
         let chain = chain.collect::<Result<_, _>>().expect("PEM");
         let key = PrivateKeyDer::from_pem_slice(&key).expect("PEM");
-        let mut config = builder.with_single_cert(chain, key).expect("a certificate");
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config
+        builder.with_single_cert(chain, key).expect("a certificate")
     }
 }
 
@@ -163,4 +172,30 @@ async fn who_is_not_trusted_is_refused(driver: Which) {
     nameless.tls = Some(TlsSpec { server_name: None, ..verified(&authority, "") });
     let error = run(&nameless, &Control::new(), |_| {}).await.expect_err("whose certificate?");
     assert!(error.to_string().contains("the server's name"), "{error}");
+}
+
+async fn http2_is_agreed_on(driver: Which) {
+    let (echo, authority) = (echo().await, Authority::new());
+    let front = authority.serve_as(echo.http, true, b"h2").await;
+    let identity = Some(authority.sign());
+    let tls = Some(TlsSpec { identity, ..verified(&authority, SPIFFE) });
+    for size in [1, 1_000, 16_384, 300_000] {
+        let mut spec = http(driver, front, &format!("/?size={size}"));
+        (spec.protocol, spec.tls) = (Protocol::Http2, tls.clone());
+        spec.expected_body = Some(crate::echo::pattern(size));
+        (spec.method, spec.body) = ("POST".into(), crate::echo::pattern(size));
+        (spec.connections, spec.streams, spec.requests) = (2, 8, Some(48));
+        assert_eq!(all_right(&spec).await.connects, 2);
+    }
+    // One that does not know ALPN, and one that knows only HTTP/1.1.
+    for (alpn, error) in [(&b""[..], "server does not agree to HTTP/2"), (b"http/1.1", "no TLS: ")]
+    {
+        let front = authority.serve_as(echo.http, false, alpn).await;
+        let mut spec = http(driver, front, "/");
+        (spec.protocol, spec.requests, spec.streams) = (Protocol::Http2, Some(4), 2);
+        spec.tls = Some(verified(&authority, "reviews.test"));
+        let total = measure(&spec).await.total();
+        assert_eq!((total.histogram.len(), total.failed()), (0, 4), "{error}: {total:?}");
+        assert!(total.errors.keys().all(|met| met.starts_with(error)), "{:?}", total.errors);
+    }
 }

@@ -54,6 +54,7 @@ pub(super) fn to_json(report: &LoadReport, total: &Counts) -> Value {
         "latency_us": { "p50": us(0.5), "p90": us(0.9), "p99": us(0.99), "p999": us(0.999),
             "max": total.histogram.max() as f64 / 1e3, "mean": total.histogram.mean() / 1e3 },
         "statuses": total.statuses,
+        "grpc_statuses": total.grpc_statuses,
         "errors": total.errors,
         "headers": total.headers,
     })
@@ -68,6 +69,7 @@ pub(super) fn print(report: &LoadReport, total: &Counts) {
         total.failed()
     );
     total.statuses.iter().for_each(|(status, count)| println!("  status {status}: {count}"));
+    total.grpc_statuses.iter().for_each(|(name, count)| println!("  grpc-status {name}: {count}"));
     total.errors.iter().for_each(|(error, count)| println!("  {error}: {count}"));
     for (name, values) in &total.headers {
         values.iter().for_each(|(value, count)| println!("  {name}: {value}: {count}"));

@@ -48,18 +48,19 @@ pub(super) struct Tls {
 
 pub(super) fn spec(arguments: &Arguments) -> Result<LoadSpec, Failure> {
     let (scheme, authority, path) = split(&arguments.url)?;
+    let protocol = protocol(arguments, scheme)?;
     let target = resolve(&authority, scheme)?;
-    let mut spec = match scheme.protocol {
+    let mut spec = match protocol {
         Protocol::Tcp => LoadSpec::tcp(target),
-        protocol => LoadSpec { protocol, ..LoadSpec::http(target, &authority, &path) },
+        Protocol::Grpc => LoadSpec::grpc(target, &authority, &path),
+        _ => LoadSpec { protocol, ..LoadSpec::http(target, &authority, &path) },
     };
-    if arguments.http2 {
-        spec.protocol = Protocol::Http2;
-    }
     if scheme.is_secure {
         spec.tls = Some(tls(&arguments.tls, &authority)?);
     }
-    spec.method = arguments.method.clone();
+    if let Some(method) = &arguments.method {
+        spec.method.clone_from(method);
+    }
     for header in &arguments.header {
         let (name, value) = header.split_once(':').ok_or_else(|| {
             Failure::new(format!("\"{header}\" is no header")).hint("-H \"name: value\"")
@@ -69,9 +70,10 @@ pub(super) fn spec(arguments: &Arguments) -> Result<LoadSpec, Failure> {
             false => spec.headers.push((name.to_owned(), value.trim().to_owned())),
         }
     }
-    set_bytes(&mut spec, arguments);
+    set_bytes(&mut spec, arguments)?;
     spec.rate = arguments.rate;
     spec.connections = arguments.connections;
+    spec.streams = arguments.streams;
     spec.threads = arguments.threads;
     spec.cpus.clone_from(&arguments.cpus);
     spec.keep_alive = !arguments.no_keep_alive;
@@ -85,13 +87,44 @@ pub(super) fn spec(arguments: &Arguments) -> Result<LoadSpec, Failure> {
     Ok(spec)
 }
 
-fn set_bytes(spec: &mut LoadSpec, arguments: &Arguments) {
+/// What is spoken: the scheme says so, and flags where it leaves a choice.
+fn protocol(arguments: &Arguments, scheme: Scheme) -> Result<Protocol, Failure> {
+    let protocol = match scheme.protocol {
+        Protocol::Tcp if arguments.http2 || arguments.grpc => {
+            let url = &arguments.url;
+            return Err(Failure::new(format!("{url} is bytes, neither HTTP/2 nor gRPC"))
+                .hint("http://HOST/PATH or https://HOST/PATH"));
+        }
+        Protocol::Http if arguments.grpc => Protocol::Grpc,
+        Protocol::Http if arguments.http2 => Protocol::Http2,
+        protocol => protocol,
+    };
+    if arguments.streams > 1 && matches!(protocol, Protocol::Http | Protocol::Tcp) {
+        return Err(Failure::new("--streams are HTTP/2's")
+            .hint("--http2 or --grpc beside it, or more connections by -c"));
+    }
+    if arguments.streams > 1 && arguments.no_keep_alive {
+        return Err(Failure::new("a connection for each request has one stream")
+            .hint("leave out --streams or --no-keep-alive"));
+    }
+    match &arguments.method {
+        Some(method) if protocol == Protocol::Grpc && method != "POST" => {
+            Err(Failure::new(format!("gRPC knows no {method}")).hint("leave out --method"))
+        }
+        _ => Ok(protocol),
+    }
+}
+
+fn set_bytes(spec: &mut LoadSpec, arguments: &Arguments) -> Result<(), Failure> {
     spec.trip_bytes = arguments.bytes;
-    if !arguments.body.is_empty() {
+    if let Some(path) = &arguments.body_file {
+        spec.body = fs::read(path).context(|| path.display().to_string())?;
+    } else if !arguments.body.is_empty() {
         spec.body = arguments.body.clone().into_bytes();
     } else if arguments.bytes.is_some() && spec.protocol == Protocol::Tcp {
         spec.body = echo::pattern(PATTERN_BYTES);
     }
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,8 +148,10 @@ const SCHEMES: [(&str, Scheme); 6] = [
 fn split(url: &str) -> Result<(Scheme, String, String), Failure> {
     let known = SCHEMES.iter().find_map(|(name, scheme)| Some((scheme, url.strip_prefix(name)?)));
     let Some((scheme, rest)) = known else {
-        return Err(Failure::new(format!("\"{url}\" has no scheme that is known"))
-            .hint("http://HOST/PATH, https://HOST/PATH, tcp://HOST:PORT or tls://HOST:PORT"));
+        return Err(Failure::new(format!("\"{url}\" has no scheme that is known")).hint(
+            "http://HOST/PATH, https://HOST/PATH, grpc://HOST/PATH, grpcs://HOST/PATH, \
+                 tcp://HOST:PORT or tls://HOST:PORT",
+        ));
     };
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, path) = rest.split_at(at);

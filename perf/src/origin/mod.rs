@@ -1,8 +1,13 @@
 //! What stands behind the proxies: a server that costs little more than the ring itself, because
 //! it shares a core with the load.
 //!
-//! `GET /N` is answered with a body of N bytes that a client can check; the TCP port gives back
-//! what it gets. Answers up to one buffer are made once and sent again and again.
+//! `GET /N` is answered with a body of N bytes that a client can check, by HTTP/1.1 or to whoever
+//! begins with its preface by HTTP/2, gRPC included; the TCP port gives back what it gets. Answers
+//! up to one buffer are made once and sent again and again.
+
+mod http2;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
@@ -21,6 +26,7 @@ use wire::{
 };
 
 use crate::Outcome;
+use http2::{Http2, Parts};
 
 /// The biggest body.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -89,12 +95,20 @@ impl Drop for Origin {
 /// One client's connection.
 struct Connection {
     socket: Socket,
-    /// What is known of its requests; `None`: it is echoed.
-    http: Option<Http>,
+    speech: Speech,
 }
 
-#[derive(Default)]
+/// What is spoken on a connection, and what is known of its requests.
+enum Speech {
+    /// Bytes are given back.
+    Echo,
+    Http(Http),
+    Http2(Box<Http2>),
+}
+
 struct Http {
+    /// Nothing has come yet.
+    is_new: bool,
     /// A head that has not come whole.
     gathered: Vec<u8>,
     /// What is left to send of a big body.
@@ -107,13 +121,17 @@ struct Server<D: Driver> {
     connections: Slab<Connection>,
     answers: Answers,
     head: Head,
+    parts: Parts,
+    /// What is to be sent on the connection at hand.
+    out: Vec<u8>,
 }
 
 impl<D: Driver> Server<D> {
     fn new(driver: D) -> Self {
         let answers = Answers { pool: driver.pool().clone(), made: HashMap::new(), piece: None };
         let connections = Slab::new(CONNECTIONS_MAX);
-        Self { driver, connections, answers, head: Head::default() }
+        let (head, parts, out) = (Head::default(), Parts::new(), Vec::new());
+        Self { driver, connections, answers, head, parts, out }
     }
 
     fn run(
@@ -149,8 +167,8 @@ impl<D: Driver> Server<D> {
     }
 
     fn accept(&mut self, socket: Socket, echoes: bool) {
-        let http = (!echoes).then(Http::default);
-        match self.connections.insert(Connection { socket, http }) {
+        let speech = if echoes { Speech::Echo } else { Speech::Http(Http::default()) };
+        match self.connections.insert(Connection { socket, speech }) {
             Some(key) => {
                 self.driver.retag(socket, Tag(key.pack()));
                 self.driver.recv(socket, BUDGET, Size::Small);
@@ -161,12 +179,20 @@ impl<D: Driver> Server<D> {
 
     fn on_data(&mut self, key: Key, bytes: Buf) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let Some(http) = &mut connection.http else {
-            return self.driver.send(connection.socket, bytes);
+        let socket = connection.socket;
+        if let Speech::Http(http) = &connection.speech
+            && http.is_new
+            && Http2::begins(&bytes)
+        {
+            connection.speech = Speech::Http2(Box::new(Http2::new()));
+        }
+        let fine = match &mut connection.speech {
+            Speech::Echo => return self.driver.send(socket, bytes),
+            Speech::Http(http) => http.read(&bytes, &mut self.head, |size| {
+                self.answers.send(&mut self.driver, socket, size)
+            }),
+            Speech::Http2(http) => http.read(&bytes, &mut self.head),
         };
-        let fine = http.read(&bytes, &mut self.head, |size| {
-            self.answers.send(&mut self.driver, connection.socket, size)
-        });
         match fine {
             true => self.go_on(key),
             false => self.close(key),
@@ -177,15 +203,28 @@ impl<D: Driver> Server<D> {
     fn go_on(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let socket = connection.socket;
-        let Some(http) = &mut connection.http else {
-            return self.driver.recv(socket, BUDGET, Size::Small);
-        };
-        while http.left > 0 && self.driver.unsent(socket) < AHEAD_BYTES {
-            let Some(piece) = self.answers.piece(http.left) else { break };
-            http.left -= piece.len();
-            self.driver.send(socket, piece);
+        let mut is_over = false;
+        match &mut connection.speech {
+            Speech::Echo => {}
+            Speech::Http(http) => {
+                while http.left > 0 && self.driver.unsent(socket) < AHEAD_BYTES {
+                    let Some(piece) = self.answers.piece(http.left) else { break };
+                    http.left -= piece.len();
+                    self.driver.send(socket, piece);
+                }
+                is_over = http.closes && http.left == 0;
+            }
+            Speech::Http2(http) => {
+                let room = AHEAD_BYTES.saturating_sub(self.driver.unsent(socket));
+                http.answer(&mut self.parts, room, &mut self.out);
+                for piece in self.out.chunks(PIECE_BYTES) {
+                    let Some(piece) = self.answers.made(piece) else { break };
+                    self.driver.send(socket, piece);
+                }
+                self.out.clear();
+            }
         }
-        match http.closes && http.left == 0 {
+        match is_over {
             true => self.close(key),
             false => self.driver.recv(socket, BUDGET, Size::Small),
         }
@@ -198,6 +237,12 @@ impl<D: Driver> Server<D> {
     }
 }
 
+impl Default for Http {
+    fn default() -> Self {
+        Self { is_new: true, gathered: Vec::new(), left: 0, closes: false }
+    }
+}
+
 impl Http {
     /// Reads requests and has each answered; `answer` says what it leaves to be sent. `false`: this
     /// is no request of ours.
@@ -207,6 +252,7 @@ impl Http {
         head: &mut Head,
         mut answer: impl FnMut(usize) -> usize,
     ) -> bool {
+        self.is_new = false;
         let mut gathered = std::mem::take(&mut self.gathered);
         let mut rest = match gathered.is_empty() {
             true => bytes,
