@@ -15,11 +15,13 @@ use wire::head::{Framing, Head};
 
 use crate::down::Down;
 use crate::encode::{self, Piece};
+use crate::h2::Returning;
 use crate::held::Held;
 use crate::keys::{Alarm, NOBODY};
 use crate::limits::{BODY_WAITING_MAX, RETRY_MS_MAX};
 use crate::pool::reason_of;
 use crate::response::Client;
+use crate::serving::Asker;
 use crate::share;
 use crate::up::{For, UpState};
 use crate::view::Taken;
@@ -52,7 +54,7 @@ pub(crate) struct Stream {
     pub(crate) is_spent: bool,
     /// Body bytes that wait for the upstream connection.
     waiting: Held,
-    waiting_bytes: usize,
+    pub(crate) waiting_bytes: usize,
     pub(crate) attempts: u32,
     retries_left: u32,
     has_met_stale: bool,
@@ -61,7 +63,9 @@ pub(crate) struct Stream {
     /// When anything last moved.
     pub(crate) active_at: Nanos,
     pub(crate) timer: Option<Timer>,
-    deadline: Option<Nanos>,
+    /// What is on its way to a client by HTTP/2.
+    pub(crate) returning: Option<Box<Returning>>,
+    pub(crate) deadline: Option<Nanos>,
     pub(crate) try_deadline: Option<Nanos>,
     /// When the next attempt begins.
     pub(crate) retry_at: Option<Nanos>,
@@ -93,6 +97,7 @@ impl Stream {
             sent_at: now,
             active_at: now,
             timer: None,
+            returning: None,
             deadline: None,
             try_deadline: None,
             retry_at: None,
@@ -151,7 +156,8 @@ impl Stream {
 
     fn next_alarm(&self) -> Option<Nanos> {
         let idle = self.idle_limit.map(|limit| self.active_at.after(limit));
-        [self.deadline, self.try_deadline, self.retry_at, idle].into_iter().flatten().min()
+        let whole = self.returning.as_ref().and_then(|returning| returning.whole_by);
+        [self.deadline, self.try_deadline, self.retry_at, idle, whole].into_iter().flatten().min()
     }
 }
 
@@ -284,7 +290,7 @@ impl<D: Driver> Worker<D> {
         match sent {
             Ok(()) => {
                 self.set_alarm(key);
-                self.ready.push(down);
+                self.wake(down, key);
             }
             Err(_) => self.on_response_broken(up_key, false),
         }
@@ -342,8 +348,11 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.timer = None;
         let is_over = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
+        let whole_by = stream.returning.as_ref().and_then(|returning| returning.whole_by);
         if is_over(stream.deadline) {
             self.fail(key, Reason::ResponseTimeout);
+        } else if is_over(whole_by) {
+            self.fail(key, Reason::RequestTimeout);
         } else if is_over(stream.retry_at) {
             stream.retry_at = None;
             self.send_request(key);
@@ -371,8 +380,14 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn fail(&mut self, key: Key, reason: Reason) {
         let Some(stream) = self.streams.get(key) else { return };
         let down = stream.down;
+        if let Some(returning) = &stream.returning {
+            return match returning.is_answered {
+                false => self.reply(Asker { down, stream: Some(key) }, reason),
+                true => self.break_off(key),
+            };
+        }
         match self.downs.get(down).and_then(Down::http).and_then(|http| http.answered) {
-            None => self.reply(down, reason),
+            None => self.reply(Asker::of(down), reason),
             // Half an answer cannot be taken back; the client must see that it is half.
             Some(Framing::UntilClose) => self.abort_down(down),
             Some(_) => self.close_down(down),
@@ -385,6 +400,17 @@ impl<D: Driver> Worker<D> {
         let Some(mut stream) = self.streams.remove(key) else { return };
         self.io.rearm(&mut stream.timer, None, Alarm::Stream(key));
         if let Some(up) = stream.up {
+            self.unbind(up);
+            self.discard(up);
+        }
+        if let Some(returning) = stream.returning.take() {
+            self.settle_returning(stream.down, returning);
+        }
+    }
+
+    /// The stream lets go of its upstream connection, whatever came over it by now.
+    pub(crate) fn leave_up(&mut self, key: Key) {
+        if let Some(up) = self.streams.get_mut(key).and_then(|stream| stream.up.take()) {
             self.unbind(up);
             self.discard(up);
         }

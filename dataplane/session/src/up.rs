@@ -214,14 +214,19 @@ impl<D: Driver> Worker<D> {
         if !up.io.is_clear(&self.io.driver) {
             return;
         }
-        let feeder = match &up.state {
-            UpState::Tcp(down) => Some(*down),
-            UpState::Http(client) => self.streams.get(client.stream).map(|stream| stream.down),
-            UpState::Connecting(_) | UpState::Handshaking(_) | UpState::Idle => None,
-        };
-        if let Some(down) = feeder {
-            self.ready.push(down);
-            self.rearm_down(down);
+        match &up.state {
+            UpState::Tcp(down) => {
+                let down = *down;
+                self.ready.push(down);
+                self.rearm_down(down);
+            }
+            UpState::Http(client) => {
+                let key = client.stream;
+                let Some(down) = self.streams.get(key).map(|stream| stream.down) else { return };
+                self.wake(down, key);
+                self.rearm_down(down);
+            }
+            UpState::Connecting(_) | UpState::Handshaking(_) | UpState::Idle => {}
         }
     }
 
@@ -235,6 +240,18 @@ impl<D: Driver> Worker<D> {
         };
         let taker = down.and_then(|down| self.downs.get(down));
         if taker.is_some_and(|down| down.io.is_congested(&self.io.driver)) {
+            if let UpState::Http(client) = &up.state {
+                let stream = client.stream;
+                self.starve(stream);
+            }
+            return;
+        }
+        if let UpState::Http(client) = &up.state
+            && let Some(stream) = self.streams.get_mut(client.stream)
+            && let Some(returning) = &mut stream.returning
+            && returning.is_full()
+        {
+            returning.is_starving = true;
             return;
         }
         if let (UpState::Tcp(_), Some(down)) = (&up.state, down)

@@ -15,6 +15,7 @@ use wire::head::Head;
 use crate::accept::Accept;
 use crate::counters::{Counter, Counters};
 use crate::down::Down;
+use crate::h2::Returning;
 use crate::keys::{Alarm, Owner};
 use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, TRIM_BYTES, UPSTREAM_MAX};
 use crate::stream::Stream;
@@ -100,6 +101,10 @@ pub struct Worker<D: Driver> {
     pub(crate) granted: Vec<(Key, Lease)>,
     pub(crate) plain: Vec<Buf>,
     pub(crate) evicted: Vec<Key>,
+    /// Kept for the next requests by HTTP/2.
+    /// Streams whose turn it is.
+    pub(crate) turns: Vec<Key>,
+    pub(crate) spare_returning: Vec<Box<Returning>>,
     pub(crate) draining: bool,
     /// Counts the turns of the loop.
     pub(crate) turn: u64,
@@ -136,6 +141,8 @@ impl<D: Driver> Worker<D> {
             granted: Vec::new(),
             plain: Vec::new(),
             evicted: Vec::new(),
+            turns: Vec::new(),
+            spare_returning: Vec::new(),
             draining: false,
             turn: 0,
             index,

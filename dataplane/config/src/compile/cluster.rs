@@ -27,7 +27,8 @@ use super::scope::{Needs, Scope};
 use super::{source, tls as tls_context, upstream_http, value};
 use crate::limits::MAX_TRANSPORT_MATCHES;
 use crate::snapshot::{
-    self, Discovery, Endpoints, LbPolicy, TransportMatch, UpstreamProtocol, UpstreamTransport,
+    self, Discovery, Endpoints, Http2, LbPolicy, TransportMatch, UpstreamProtocol,
+    UpstreamTransport,
 };
 
 /// Envoy's defaults.
@@ -111,6 +112,7 @@ pub(crate) fn compile(
             idle_timeout: http.idle_timeout,
             port_override: port_override(at, lb)?,
             protocol: UpstreamProtocol::Http1,
+            http2: Http2::default(),
             keepalive_s: keepalive(at, upstream_connection_options.as_ref())?,
             name,
         },

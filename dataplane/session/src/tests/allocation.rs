@@ -10,6 +10,7 @@ use super::fixture::{
     Proxy, cluster, forward, manager, on_both, read_message, route, tcp_proxy, upstream,
 };
 use super::mutual_tls::{SERVER, pair};
+use super::peer::Peer;
 
 /// Answers every head that comes with the same bytes, reading as little as it can.
 fn terse(mut stream: TcpStream) {
@@ -73,5 +74,26 @@ fn a_request_over_mutual_tls_allocates_nothing_after_warm_up() {
         };
         let (few, many) = (count(500), count(4_500));
         assert!(many < few + 40, "{which:?}: {few} for 500 requests, {many} for 4,500");
+    });
+}
+
+/// The same by HTTP/2, several requests at a time.
+#[test]
+fn a_request_by_http_2_allocates_nothing_after_warm_up() {
+    on_both(|which| {
+        let count = |rounds: usize| {
+            let routes = vec![route("/", RouteAction::Forward(forward(&[(0, 1)])))];
+            let terminal = Terminal::Http(Arc::new(manager(routes)));
+            let proxy = Proxy::start(which, terminal, vec![cluster(0, &[upstream(terse)])]);
+            let mut client = Peer::client(proxy.connect());
+            for _ in 0..rounds {
+                let ids = [0; 4].map(|_| client.ask("GET", "/a", &[("accept", "*/*")], None));
+                ids.iter().for_each(|id| assert_eq!(client.wait(*id).body, b"ok"));
+                client.messages.clear();
+            }
+            proxy.stop()
+        };
+        let (few, many) = (count(200), count(1_200));
+        assert!(many < few + 20, "{which:?}: {few} for 800 requests, {many} for 4,800");
     });
 }

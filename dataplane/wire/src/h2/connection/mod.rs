@@ -236,6 +236,11 @@ impl Connection {
         self.streams.get_mut(id).map(|stream| stream.user = user).is_some()
     }
 
+    /// The open streams.
+    pub fn handles(&self) -> impl Iterator<Item = Handle> {
+        self.streams.iter().map(|stream| Handle { id: stream.id, user: stream.user })
+    }
+
     /// How many streams are open.
     pub fn open_streams(&self) -> usize {
         self.streams.len()
@@ -301,13 +306,14 @@ impl Connection {
             return Err(refusal.of_connection());
         }
         self.guard.on_answer()?;
-        frame::put_reset(id, refusal.error, &mut self.out);
-        self.resets.push(id);
-        let known = self.streams.remove(id);
-        let is_answered = known.is_some_and(|stream| stream.ours != Side::Head);
+        let is_answered = self.streams.get(id).is_some_and(|stream| stream.ours != Side::Head);
+        // What no event tells of stays among the streams.
         if self.role == Role::Server && !is_answered {
             self.guard.on_reset()?;
         }
+        frame::put_reset(id, refusal.error, &mut self.out);
+        self.resets.push(id);
+        let known = self.streams.remove(id);
         let user = known.map_or(0, |stream| stream.user);
         Ok(Some(Event::Refused { stream: Handle { id, user }, refusal }))
     }
