@@ -58,6 +58,8 @@ counters! {
     Response5xx => "downstream_rq_5xx",
     /// Connections made to upstreams.
     UpstreamTotal => "upstream_cx_total",
+    /// Connections to upstreams that speak HTTP/2.
+    UpstreamHttp2 => "upstream_cx_http2_total",
     /// Of these, closed again.
     UpstreamClosed => "upstream_cx_destroy",
     /// Connections to upstreams that could not be made.

@@ -226,6 +226,11 @@ impl<D: Driver> Worker<D> {
             // A pipelined request may have waited for the answers before it to leave.
             self.ready.push(key);
         }
+        if let DownState::Http(http) = &down.state
+            && let Some(stream) = http.stream
+        {
+            self.settle_response(stream);
+        }
         if let Some(up) = self.partner_of(key) {
             self.rearm_up(up);
         }

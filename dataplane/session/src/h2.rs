@@ -5,11 +5,15 @@
 //! [`Returning`] and leaves in turns, a few frames each, as the windows and the socket allow.
 
 mod answer;
+mod exchange;
 mod parting;
 mod request;
+mod up;
 
-use ring::Key;
+pub(crate) use up::Http2Up;
+
 use ring::driver::{Driver, Nanos};
+use ring::{Key, Pool};
 use wire::h2::{Config, Connection, PREFACE, Role};
 use wire::head::Head;
 
@@ -48,7 +52,10 @@ pub(crate) struct Returning {
     /// There is nothing behind the head.
     is_head_last: bool,
     waiting: Held,
-    waiting_bytes: usize,
+    pub(crate) waiting_bytes: usize,
+    /// The fields behind the body.
+    trailers: Head,
+    has_trailers: bool,
     /// Nothing more is added.
     is_ended: bool,
     /// The client has sent its last byte.
@@ -65,15 +72,17 @@ pub(crate) struct Returning {
 
 impl Returning {
     /// Enough waits for the client: the upstream is not to be read from.
-    pub(crate) fn is_full(&self) -> bool {
-        self.waiting_bytes >= ANSWER_WAITING_MAX
+    pub(crate) fn is_full(&self, pool: &Pool) -> bool {
+        let most = ANSWER_WAITING_MAX.min(share::unsent_max(pool));
+        self.waiting_bytes > 0 && self.waiting_bytes >= most
     }
 
     /// As new, with the room that it has.
     fn clear(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
         while waiting.pop().is_some() {}
-        *self = Self { waiting, ..Self::default() };
+        let trailers = std::mem::take(&mut self.trailers);
+        *self = Self { waiting, trailers, ..Self::default() };
     }
 }
 
@@ -192,9 +201,8 @@ impl<D: Driver> Worker<D> {
         let DownState::Http2(two) = &down.state else { return false };
         // A client that does not read its answers is asked for no more, and one whose requests
         // find no way on sends no more while memory is scarce.
-        let most = share::unsent_max(self.io.driver.pool());
         !down.held.is_empty()
             && !down.io.is_congested(&self.io.driver)
-            && (two.owed == 0 || two.owed <= most)
+            && !share::is_too_much(self.io.driver.pool(), two.owed)
     }
 }

@@ -22,6 +22,12 @@ impl<D: Driver> Worker<D> {
         self.answer(to, reason.reply_after(attempts));
     }
 
+    /// Whoever asks understands gRPC's answers.
+    fn is_grpc(&self, to: Asker) -> bool {
+        let stream = self.stream_of_asker(to).and_then(|key| self.streams.get(key));
+        stream.is_some_and(|stream| stream.is_grpc)
+    }
+
     /// The request that is asked, if it has become one.
     fn stream_of_asker(&self, to: Asker) -> Option<Key> {
         to.stream.or_else(|| self.downs.get(to.down)?.http()?.stream)
@@ -35,9 +41,12 @@ impl<D: Driver> Worker<D> {
             flag = reply.flag,
             "local reply"
         );
-        self.io.head.clear();
-        headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
         let is_overload = reply.flag == "UO";
+        if self.is_grpc(to) {
+            headers::local_grpc(&mut self.io.head, reply.status, reply.body.as_bytes());
+            return self.send_local(to, is_overload, []);
+        }
+        headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
         self.send_local(to, is_overload, [Buf::from_static(reply.body.as_bytes())]);
     }
 
@@ -48,6 +57,7 @@ impl<D: Driver> Worker<D> {
             return self.reply(to, Reason::RouteNotFound);
         };
         self.io.counters.count(Counter::LocalReply);
+        let is_grpc = self.is_grpc(to);
         let mut pieces = Vec::new();
         if encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err() {
             return self.abort_down(to.down);
@@ -59,10 +69,15 @@ impl<D: Driver> Worker<D> {
         }
         // As Envoy: a direct response of these kinds says where the request was going.
         let location = matches!(status, 201 | 300..400).then(|| location(&self.io.head));
-        self.io.head.clear();
-        headers::local(&mut self.io.head, *status, body);
+        match is_grpc {
+            true => headers::local_grpc(&mut self.io.head, *status, body),
+            false => headers::local(&mut self.io.head, *status, body),
+        }
         if let Some(location) = location {
             self.io.head.set(b"location", &location);
+        }
+        if is_grpc {
+            pieces.clear();
         }
         self.send_local(to, false, pieces);
     }

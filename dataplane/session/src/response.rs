@@ -189,7 +189,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// An interim response: 100 passes if the manager lets it, all others are dropped (as Envoy).
-    fn on_interim(&mut self, stream: Key, status: u16) {
+    pub(crate) fn on_interim(&mut self, stream: Key, status: u16) {
         let Some(stream) = self.streams.get(stream) else { return };
         let down = stream.down;
         if let Some(down) = self.downs.get_mut(down)
@@ -214,7 +214,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Whether the answer whose head stands in `io.head` is to be followed by another attempt.
-    fn retries_answer(&mut self, stream: Key) -> bool {
+    pub(crate) fn retries_answer(&mut self, stream: Key) -> bool {
         let (head, status) = (&self.io.head, self.io.head.status);
         let Some(stream) = self.streams.get_mut(stream) else { return false };
         let covers = |retry: &Retry| {
@@ -229,7 +229,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The route's changes to the response in `io.head`.
-    fn return_head(&mut self, key: Key) {
+    pub(crate) fn return_head(&mut self, key: Key) {
         let now = self.io.driver.now();
         let Some(stream) = self.streams.get(key) else { return };
         let Some(manager) = self.downs.get(stream.down).and_then(Down::manager) else { return };

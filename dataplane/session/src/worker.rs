@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use config::swap::Reader;
+use policy::reply::Reason;
 use ring::driver::{Driver, Event, Nanos, What};
 use ring::{Buf, Key, Slab, Timer, Waker, Wheel};
 use upstream::{Clusters, Lease};
@@ -97,6 +98,10 @@ pub struct Worker<D: Driver> {
     pub(crate) clusters: Clusters<Key>,
     /// Clients' connections that can go on with what they hold.
     pub(crate) ready: Vec<Key>,
+    /// Connections to upstreams by HTTP/2 that have something to do.
+    pub(crate) ready_ups: Vec<Key>,
+    /// Requests whose connection could not be made.
+    pub(crate) failed: Vec<(Key, Reason)>,
     /// Requests that waited and may now connect.
     pub(crate) granted: Vec<(Key, Lease)>,
     pub(crate) plain: Vec<Buf>,
@@ -138,6 +143,8 @@ impl<D: Driver> Worker<D> {
             streams: Slab::new(STREAMS_MAX),
             clusters: Clusters::new(index, workers),
             ready: Vec::new(),
+            ready_ups: Vec::new(),
+            failed: Vec::new(),
             granted: Vec::new(),
             plain: Vec::new(),
             evicted: Vec::new(),
@@ -251,6 +258,8 @@ impl<D: Driver> Worker<D> {
                 self.serve(key);
             } else if let Some((stream, lease)) = self.granted.pop() {
                 self.connect_granted(stream, lease);
+            } else if let Some(key) = self.ready_ups.pop() {
+                self.serve_up_h2(key);
             } else {
                 return;
             }

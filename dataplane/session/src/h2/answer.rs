@@ -69,7 +69,9 @@ impl<D: Driver> Worker<D> {
     /// The answer is complete: what is left of it goes as the client reads.
     pub(crate) fn end_exchange_h2(&mut self, to: Asker) {
         let Some(key) = to.stream else { return };
-        self.leave_up(key);
+        if self.streams.get(key).is_some_and(|stream| !stream.is_response_done) {
+            self.leave_up(key);
+        }
         self.uncount(key);
         if let Some(stream) = self.streams.get_mut(key) {
             (stream.deadline, stream.try_deadline, stream.retry_at) = (None, None, None);
@@ -158,7 +160,13 @@ impl<D: Driver> Worker<D> {
         if returning.waiting_bytes < before {
             stream.active_at = self.io.driver.now();
         }
-        let feeds = returning.is_starving && !returning.is_full();
+        let owes = stream.up_debt > 0;
+        let feeds = returning.is_starving && !returning.is_full(self.io.driver.pool());
+        if owes {
+            self.settle_response(stream_key);
+        }
+        let Some(stream) = self.streams.get_mut(stream_key) else { return };
+        let Some(returning) = &mut stream.returning else { return };
         match turn {
             Ok(Turn::Over) => self.finish_h2(key, stream_key),
             Ok(Turn::More) => {
@@ -214,7 +222,6 @@ impl<D: Driver> Worker<D> {
     /// The stream is gone: its client may send as much again, and its room is kept for others.
     pub(crate) fn settle_returning(&mut self, down: Key, mut returning: Box<Returning>) {
         if let Some(Down { state: DownState::Http2(two), .. }) = self.downs.get_mut(down) {
-            two.connection.consumed(returning.id, returning.debt);
             two.owed = two.owed.saturating_sub(returning.debt);
             if two.connection.open_streams() == 0 {
                 two.idle_since = self.io.driver.now();
@@ -250,7 +257,8 @@ impl Http2Side {
                 return Ok(Turn::More);
             }
             let Some(mut bytes) = returning.waiting.pop() else { return Ok(self.end(returning)) };
-            let is_last = returning.is_ended && returning.waiting.is_empty();
+            let is_last =
+                returning.is_ended && returning.waiting.is_empty() && !returning.has_trailers;
             let sent = self.connection.send_data(returning.id, bytes.len(), is_last);
             let Ok(sent) = sent else { return Ok(Turn::Over) };
             let piece = bytes.split_to(sent.bytes);
@@ -272,10 +280,12 @@ impl Http2Side {
         if !returning.is_ended {
             return Turn::Waits;
         }
-        if !returning.is_head_last {
-            // A stream that is not open has nobody to tell.
-            let _ = self.connection.send_data(returning.id, 0, true);
-        }
+        // A stream that is not open has nobody to tell.
+        let _ = match (returning.is_head_last, returning.has_trailers) {
+            (true, _) => Ok(()),
+            (false, true) => self.connection.send_trailers(returning.id, &returning.trailers),
+            (false, false) => self.connection.send_data(returning.id, 0, true).map(|_| ()),
+        };
         Turn::Over
     }
 }

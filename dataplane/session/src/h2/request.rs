@@ -12,7 +12,7 @@ use crate::down::{Down, DownState};
 use crate::encode::Piece;
 use crate::serving::Asker;
 use crate::stream::Stream;
-use crate::up::UpState;
+use crate::up::{Speaks, UpState};
 use crate::worker::Worker;
 
 /// A head that is too large, by HTTP/2.
@@ -58,7 +58,10 @@ impl<D: Driver> Worker<D> {
                 self.start_h2_request(key, stream, Some(reply::refused(&TOO_LARGE)));
             }
             Event::Data { stream, end } => self.on_h2_body(key, stream, data, end),
-            Event::Trailers { stream } => self.on_h2_body(key, stream, Buf::empty(), true),
+            Event::Trailers { stream } => {
+                self.keep_trailers(stream);
+                self.on_h2_body(key, stream, Buf::empty(), true);
+            }
             Event::Reset { stream, .. } => self.on_h2_gone(stream),
             Event::Refused { stream, refusal } => {
                 self.io.counters.count(Counter::RequestMalformed);
@@ -86,6 +89,9 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let DownState::Http2(two) = &mut down.state else { return };
         let mut stream = Stream::new(key, &self.io.head, now);
+        let scheme = self.io.head.get(self.io.head.scheme);
+        let is_https = scheme.eq_ignore_ascii_case(b"https");
+        stream.scheme = Some(if is_https { "https" } else { "http" });
         returning.id = handle.id;
         returning.is_whole = self.io.head.framing == Framing::None;
         let limit = two.serving.manager.request_timeout.filter(|_| !returning.is_whole);
@@ -107,14 +113,14 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let DownState::Http2(two) = &mut down.state else { return };
         let stream = key_of(handle.user).and_then(|key| self.streams.get_mut(key));
+        // A stream that waits is not to make the others wait.
+        two.connection.consumed(0, data.len());
         let returning = stream.and_then(|stream| stream.returning.as_mut());
-        let Some(returning) = returning else {
-            return two.connection.consumed(handle.id, data.len());
-        };
+        let Some(returning) = returning else { return };
         returning.is_whole |= end;
         if returning.is_ended {
             // It has been answered already.
-            return two.connection.consumed(handle.id, data.len());
+            return two.connection.stream_consumed(handle.id, data.len());
         }
         returning.debt += data.len();
         two.owed += data.len();
@@ -130,6 +136,18 @@ impl<D: Driver> Worker<D> {
             self.on_request_done(stream);
         }
         self.list(key, stream);
+    }
+
+    /// The fields behind a request's body, in `io.head`, for an upstream that speaks HTTP/2.
+    fn keep_trailers(&mut self, handle: Handle) {
+        let Some(key) = key_of(handle.user) else { return };
+        if self.speaks(key) == Speaks::Http1 {
+            return;
+        }
+        if let Some(stream) = self.streams.get_mut(key).filter(|stream| !stream.is_request_done) {
+            // Few requests have any: they may cost an allocation.
+            stream.trailers = Some(Box::new(std::mem::take(&mut self.io.head)));
+        }
     }
 
     /// The client has given the stream up, or we have given it up for what came.
@@ -156,7 +174,12 @@ impl<D: Driver> Worker<D> {
         }
         let up = stream.up.and_then(|up| self.ups.get(up));
         let takes = up.is_some_and(|up| {
-            matches!(up.state, UpState::Http(_)) && !up.io.is_congested(&self.io.driver)
+            match up.state {
+                UpState::Http(_) => !up.io.is_congested(&self.io.driver),
+                // What it cannot take waits in the stream.
+                UpState::Http2(_) => true,
+                _ => false,
+            }
         });
         let paid = match (returning.is_ended, takes) {
             (true, _) => returning.debt,
@@ -167,6 +190,6 @@ impl<D: Driver> Worker<D> {
         let DownState::Http2(two) = &mut down.state else { return };
         returning.debt -= paid;
         two.owed = two.owed.saturating_sub(paid);
-        two.connection.consumed(returning.id, paid);
+        two.connection.stream_consumed(returning.id, paid);
     }
 }

@@ -142,6 +142,17 @@ impl Peer {
         self.push(id);
     }
 
+    /// Ends a request with these trailers.
+    pub(super) fn end_with(&mut self, id: u32, trailers: &[(&str, &str)]) {
+        while self.waiting.contains_key(&id) && self.turn() {}
+        let mut head = Head::default();
+        for (name, value) in trailers {
+            head.append(name.as_bytes(), value.as_bytes());
+        }
+        self.connection.send_trailers(id, &head).expect("the stream is open");
+        self.flush();
+    }
+
     pub(super) fn reset(&mut self, id: u32, error: ErrorCode) {
         self.connection.reset(id, error);
         self.flush();

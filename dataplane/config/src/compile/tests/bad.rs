@@ -103,10 +103,10 @@ fn what_clusters_have_in_them() {
             with(
                 "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.\
                  HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.\
-                 http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}",
+                 http.v3.HttpProtocolOptions, explicit_http_config: {http3_protocol_options: {}}}}",
             ),
             "cluster `c`: typed_extension_protocol_options[\"envoy.extensions.upstreams.http.v3.\
-             HttpProtocolOptions\"].explicit_http_config.http2_protocol_options: HTTP/2 is not \
+             HttpProtocolOptions\"].explicit_http_config.http3_protocol_options: HTTP/3 is not \
              spoken to upstreams (config.unsupported)",
         ),
     ]);

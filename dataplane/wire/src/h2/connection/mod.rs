@@ -226,6 +226,11 @@ impl Connection {
         &self.peer
     }
 
+    /// The peer's first settings have come: how many streams it allows is known.
+    pub fn is_greeted(&self) -> bool {
+        self.is_greeted
+    }
+
     /// The connection's own mark of a stream, if that is open.
     pub fn user(&self, id: u32) -> Option<u64> {
         self.streams.get(id).map(|stream| stream.user)
