@@ -9,6 +9,8 @@ mod cases;
 mod common;
 #[path = "differential/harness.rs"]
 mod harness;
+#[path = "differential/http2.rs"]
+mod http2;
 #[path = "differential/wire.rs"]
 mod wire;
 
@@ -34,6 +36,28 @@ fn answers_are_envoys() {
                     "{}/{}:\n  sent  {:?}\n  envoy {envoy:#?}\n  ours  {ours:#?}",
                     setting.name, case.name, case.request
                 )),
+            }
+        }
+    }
+    println!("{count} cases compared");
+    assert!(failures.is_empty(), "{} of {count} differ\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn answers_by_http_2_are_envoys() {
+    let Some(judge) = Judge::find("answers_by_http_2_are_envoys") else { return };
+    let pair = Pair::start(&judge, "http2", &http2::bootstrap());
+    let (mut failures, mut count) = (Vec::new(), 0);
+    for case in http2::CASES {
+        for way in ["", "/h2"] {
+            count += 1;
+            let Some((envoy, ours)) = pair.curl(&format!("{way}{}", case.path), case.arguments)
+            else {
+                return common::skip("answers_by_http_2_are_envoys", "no curl");
+            };
+            if (envoy == ours) == case.differs.is_some() {
+                let name = case.name;
+                failures.push(format!("{way} {name}:\n  envoy {envoy:#?}\n  ours  {ours:#?}"));
             }
         }
     }

@@ -8,7 +8,7 @@ use policy::reply::Reason;
 use ring::driver::{Driver, SEND_NOW_BYTES};
 use ring::{Buf, Key};
 use wire::h1::{self, Body, Limits, Parsed, Refusal};
-use wire::head::{Framing, Version};
+use wire::head::{Framing, Head, Version};
 
 use crate::counters::Counter;
 use crate::down::{Down, DownState};
@@ -222,7 +222,10 @@ impl<D: Driver> Worker<D> {
             // As Envoy: no other condition is a reason to press a service that has had enough.
             match head.values(b"x-envoy-ratelimited").next() {
                 Some(_) => retry.on_rate_limited,
-                None => ranges.any(|&(from, to)| (from..=to).contains(&status)),
+                None => {
+                    ranges.any(|&(from, to)| (from..=to).contains(&status))
+                        || (retry.on_grpc != 0 && has_grpc_status(head, retry.on_grpc))
+                }
             }
         };
         stream.retry().is_some_and(covers) && stream.takes_retry()
@@ -390,6 +393,13 @@ impl<D: Driver> Worker<D> {
         let stream = self.stream_of(key)?;
         Some(Asker { down: self.streams.get(stream)?.down, stream: Some(stream) })
     }
+}
+
+/// The head says how a call by gRPC has ended, and it is one of these, a bit each.
+fn has_grpc_status(head: &Head, statuses: u32) -> bool {
+    let status = head.values(b"grpc-status").next();
+    let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
+    status.and_then(|status| statuses.checked_shr(status)).is_some_and(|bits| bits & 1 == 1)
 }
 
 fn class_of(status: u16) -> Counter {

@@ -291,6 +291,27 @@ fn a_reset_is_retried_where_the_route_says_so() {
     });
 }
 
+/// As Envoy: where the response's head says how the call has ended.
+#[test]
+fn a_call_by_grpc_is_retried_by_its_status() {
+    on_both(|which| {
+        let counts = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&counts);
+        let serve = server(move |peer: &mut Peer, id: u32, _: &Message| {
+            let status = ["14", "1", "2"][counting.fetch_add(1, Ordering::SeqCst).min(2)];
+            peer.answer(id, 200, &[("grpc-status", status)], b"", &[]);
+        });
+        let retry = Retry { retries: 5, on_grpc: 1 << 14 | 1 << 1, ..Retry::default() };
+        let terminal = terminal(|forward| forward.retry = Some(retry));
+        let proxy = Proxy::start(which, terminal, vec![h2(serve)]);
+        let mut client = Peer::client(proxy.connect());
+        let id = client.ask("GET", "/", &[("content-type", "application/grpc")], None);
+        assert_eq!(client.wait(id).field("grpc-status"), Some("2"));
+        assert_eq!(counts.load(Ordering::SeqCst), 3);
+        leaves_nothing(proxy, vec![client]);
+    });
+}
+
 /// A client that gives up takes its own stream with it, and no other.
 #[test]
 fn a_client_gone_gives_up_its_own_request_alone() {
