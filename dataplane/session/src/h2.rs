@@ -58,6 +58,8 @@ pub(crate) struct Returning {
     has_trailers: bool,
     /// Nothing more is added.
     is_ended: bool,
+    /// The last of it has left.
+    is_over: bool,
     /// The client has sent its last byte.
     is_whole: bool,
     /// It stands among the connection's pending ones.

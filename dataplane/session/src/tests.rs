@@ -6,6 +6,7 @@ mod drain;
 mod fixture;
 mod follow;
 mod h2;
+mod h2_storm;
 mod h2_up;
 mod hostile;
 mod http;

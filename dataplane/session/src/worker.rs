@@ -106,9 +106,10 @@ pub struct Worker<D: Driver> {
     pub(crate) granted: Vec<(Key, Lease)>,
     pub(crate) plain: Vec<Buf>,
     pub(crate) evicted: Vec<Key>,
-    /// Kept for the next requests by HTTP/2.
     /// Streams whose turn it is.
     pub(crate) turns: Vec<Key>,
+    /// Kept for the next requests by HTTP/2.
+    #[allow(clippy::vec_box)] // the boxes themselves are what is used again
     pub(crate) spare_returning: Vec<Box<Returning>>,
     pub(crate) draining: bool,
     /// Counts the turns of the loop.

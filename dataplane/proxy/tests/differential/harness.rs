@@ -92,6 +92,20 @@ impl Pair {
 
 impl Side {
     fn curl(&self, path: &str, arguments: &[&str]) -> Option<Curled> {
+        // An answer before the request has come whole may end with a reset, which curl takes for an
+        // error: whether it comes to that is a race.
+        let once = || self.curl_once(path, arguments);
+        let mut curled = once()?;
+        for _ in 0..10 {
+            if !curled.answer.iter().any(|line| line == "curl: Some(92)") {
+                break;
+            }
+            curled = once()?;
+        }
+        Some(curled)
+    }
+
+    fn curl_once(&self, path: &str, arguments: &[&str]) -> Option<Curled> {
         self.seen.lock().expect("seen").clear();
         let url = format!("http://{}{path}", self.address);
         let mut command = Command::new("curl");

@@ -3,13 +3,13 @@
 use ring::driver::Driver;
 use ring::{Buf, Key};
 use wire::h2::{Connection, ErrorCode};
-use wire::head::Framing;
+use wire::head::{Framing, Known};
 
 use super::{Http2Side, Returning, key_of};
 use crate::counters::Counter;
 use crate::down::{Down, DownState};
 use crate::encode::{Piece, SMALL_CHUNK};
-use crate::limits::{SPARE_RETURNING_MAX, TURN_FRAMES};
+use crate::limits::{REST_OF_REQUEST, SPARE_RETURNING_MAX, TURN_FRAMES};
 use crate::serving::Asker;
 use crate::transport::{Fault, Transport};
 use crate::worker::Worker;
@@ -33,7 +33,11 @@ impl<D: Driver> Worker<D> {
         else {
             return;
         };
-        let head = &self.io.head;
+        let head = &mut self.io.head;
+        if head.framing == Framing::Length(0) && head.value(Known::ContentLength).is_none() {
+            // HTTP/1.1 has to be told that there is no body.
+            head.framing = Framing::None;
+        }
         let end = matches!(head.framing, Framing::None | Framing::Length(0));
         // A stream that is not open any more ends in its next turn.
         let _ = two.connection.send_response(returning.id, head, end);
@@ -80,13 +84,15 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Half an answer cannot be taken back; the client must see that it is half.
+    /// Half an answer cannot be taken back; the client must see that it is half. After a whole one
+    /// what is left of the request is not wanted.
     pub(crate) fn break_off(&mut self, key: Key) {
         let Some(stream) = self.streams.get(key) else { return };
         let Some(returning) = &stream.returning else { return };
         let (down, id) = (stream.down, returning.id);
+        let error = if returning.is_over { ErrorCode::NoError } else { ErrorCode::InternalError };
         if let Some(Down { state: DownState::Http2(two), .. }) = self.downs.get_mut(down) {
-            two.connection.reset(id, ErrorCode::InternalError);
+            two.connection.reset(id, error);
         }
         self.abandon(key);
     }
@@ -168,7 +174,7 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.get_mut(stream_key) else { return };
         let Some(returning) = &mut stream.returning else { return };
         match turn {
-            Ok(Turn::Over) => self.finish_h2(key, stream_key),
+            Ok(Turn::Over) => self.finish_h2(stream_key),
             Ok(Turn::More) => {
                 self.list(key, stream_key);
             }
@@ -186,16 +192,19 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// The answer is over. What the client still sends of its request is not wanted.
-    fn finish_h2(&mut self, key: Key, stream: Key) {
-        let returning = self.streams.get(stream).and_then(|stream| stream.returning.as_ref());
-        let Some((id, is_whole)) = returning.map(|r| (r.id, r.is_whole)) else { return };
-        if let Some(Down { state: DownState::Http2(two), .. }) = self.downs.get_mut(key)
-            && !is_whole
-        {
-            two.connection.reset(id, ErrorCode::NoError);
+    /// The answer is over. A client that is still sending its request may do so for a moment: not
+    /// every one takes a reset for what it is (RFC 9113, 8.1), and few bodies last longer.
+    fn finish_h2(&mut self, key: Key) {
+        let at = self.io.driver.now().after(REST_OF_REQUEST);
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(returning) = &mut stream.returning else { return };
+        if returning.is_whole {
+            return self.abandon(key);
         }
-        self.abandon(stream);
+        if !std::mem::replace(&mut returning.is_over, true) {
+            returning.whole_by = Some(at);
+            self.set_alarm(key);
+        }
     }
 
     /// Sends what the codec has to say. False: the connection is closed.

@@ -120,7 +120,11 @@ impl<D: Driver> Worker<D> {
         returning.is_whole |= end;
         if returning.is_ended {
             // It has been answered already.
-            return two.connection.stream_consumed(handle.id, data.len());
+            two.connection.stream_consumed(handle.id, data.len());
+            if let Some(stream) = key_of(handle.user).filter(|_| end) {
+                self.list(key, stream);
+            }
+            return;
         }
         returning.debt += data.len();
         two.owed += data.len();

@@ -126,6 +126,11 @@ impl<D: Driver> Worker<D> {
         let UpState::Http2(two) = &mut up.state else {
             return self.on_connect_failed(key, Reason::ConnectionFailure);
         };
+        if self.io.head.upgrade.is_some() {
+            // Extended CONNECT (RFC 8441) is not asked for.
+            let down = stream.down;
+            return self.reply(Asker { down, stream: Some(key) }, Reason::UpgradeRefused);
+        }
         let end = stream.is_request_done && stream.waiting_bytes == 0 && stream.trailers.is_none();
         match two.connection.send_request(&self.io.head, end, mark_of(key)) {
             Ok(id) => {
@@ -142,10 +147,6 @@ impl<D: Driver> Worker<D> {
                 self.list_up(up_key, key);
                 self.ready_ups.push(up_key);
                 self.wake(down, key);
-            }
-            Err(Unsent::NoExtendedConnect) => {
-                let down = stream.down;
-                self.reply(Asker { down, stream: Some(key) }, Reason::UpgradeRefused);
             }
             Err(unsent) => {
                 two.is_leaving |= unsent != Unsent::TooManyStreams;

@@ -236,7 +236,7 @@ fn resets_of_the_upstream() {
         let serve = server(move |peer: &mut Peer, id: u32, message: &Message| {
             let count = counting.fetch_add(1, Ordering::SeqCst);
             match message.line.as_str() {
-                "GET http://x/refused" if count % 2 == 0 => {
+                "GET http://x/refused" if count.is_multiple_of(2) => {
                     peer.reset(id, ErrorCode::RefusedStream)
                 }
                 "GET http://x/reset" => peer.reset(id, ErrorCode::InternalError),
@@ -324,10 +324,10 @@ fn a_client_gone_gives_up_its_own_request_alone() {
                 let reset = |(_, message): &(&u32, &Message)| message.reset.is_some();
                 let ids: Vec<u32> = peer.messages.iter().filter(reset).map(|(id, _)| *id).collect();
                 let open: Vec<u32> = peer.messages.keys().copied().collect();
+                noting.lock().expect("resets").clone_from(&ids);
                 if !ids.is_empty() {
                     open.iter().for_each(|id| peer.answer(*id, 200, &[], b"rest", &[]));
                 }
-                *noting.lock().expect("resets") = ids;
             }
         };
         let proxy = start(which, h2(serve));

@@ -267,7 +267,7 @@ impl Peer {
     }
 
     /// The requests that have come whole since the last call.
-    pub(super) fn whole(&mut self, seen: &mut Vec<u32>) -> Vec<(u32, Message)> {
+    pub(super) fn whole(&self, seen: &mut Vec<u32>) -> Vec<(u32, Message)> {
         let whole = self.messages.iter().filter(|(id, m)| m.ended && !seen.contains(id));
         let whole: Vec<_> = whole.map(|(id, message)| (*id, message.clone())).collect();
         seen.extend(whole.iter().map(|(id, _)| *id));
