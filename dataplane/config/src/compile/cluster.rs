@@ -59,9 +59,10 @@ pub(crate) fn compile(
             upstream_bind_config, common_lb_config, transport_socket, protocol_selection,
             upstream_connection_options, cluster_discovery_type, lb_config;
         refused: transport_socket_matcher, per_connection_buffer_high_watermark_timeout,
-            health_checks, upstream_http_protocol_options, outlier_detection, lb_subset_config, filters, load_balancing_policy, lrs_server,
-            lrs_report_endpoint_metrics, upstream_config, preconnect_policy,
-            connection_pool_per_downstream_connection, queuing_policies;
+            health_checks, upstream_http_protocol_options, outlier_detection, lb_subset_config,
+            filters, load_balancing_policy, lrs_server, lrs_report_endpoint_metrics,
+            upstream_config, preconnect_policy, connection_pool_per_downstream_connection,
+            queuing_policies;
         // No kind of cluster that is supported looks up names.
         without_effect: dns_refresh_rate, dns_jitter, dns_failure_refresh_rate, respect_dns_ttl,
             dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups, dns_resolution_config,
@@ -80,9 +81,8 @@ pub(crate) fn compile(
     let mut http = upstream_http::options(&http, typed_extension_protocol_options)?;
     let common = at.field("common_http_protocol_options");
     http.common(&common, common_http_protocol_options.as_ref())?;
-    http.old_protocol(at, selection, http2_protocol_options.as_ref())?;
-    let http1 = at.field("http_protocol_options");
-    upstream_http::http1(&http1, http_protocol_options.as_ref())?;
+    let old = (http_protocol_options.as_ref(), http2_protocol_options.as_ref());
+    http.old_protocol(at, selection, old)?;
     let place = at.field("connect_timeout");
     let connect = value::duration(&place, connect_timeout)?.unwrap_or(CONNECT_TIMEOUT);
     if connect.is_zero() {

@@ -66,10 +66,7 @@ pub(crate) fn compile(
         stat_prefix: stat_prefix.as_str().into(),
         routes: routes(at, route_specifier.as_ref(), scope)?,
         filters: filters.filters,
-        server_name: match server_name.is_empty() {
-            true => "envoy".into(),
-            false => server_name.as_str().into(),
-        },
+        server_name: server_name_or_default(server_name),
         server_header: server_header(at, *server_header_transformation)?,
         upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
         via: Some(via.as_str()).filter(|via| !via.is_empty()).map(Arc::from),
@@ -95,6 +92,10 @@ pub(crate) fn compile(
         request_headers_timeout: time("request_headers_timeout", request_headers_timeout, None)?,
         suppress_envoy_headers: filters.suppress_envoy_headers,
     })
+}
+
+fn server_name_or_default(name: &str) -> Arc<str> {
+    if name.is_empty() { "envoy".into() } else { name.into() }
 }
 
 fn codec(at: &At<'_>, number: i32) -> Result<Codec, Fault> {

@@ -131,8 +131,9 @@ impl Options {
         &mut self,
         at: &At<'_>,
         selection: ClusterProtocolSelection,
-        given: Option<&Http2ProtocolOptions>,
+        (old1, given): (Option<&Http1ProtocolOptions>, Option<&Http2ProtocolOptions>),
     ) -> Result<(), Fault> {
+        http1(&at.field("http_protocol_options"), old1)?;
         let options = http2::compile(&at.field("http2_protocol_options"), given)?;
         if self.protocol.is_some() {
             return Ok(());
@@ -168,7 +169,7 @@ impl Options {
 }
 
 /// What HTTP/1.1 to an upstream may be asked to do: nothing special.
-pub(crate) fn http1(at: &At<'_>, given: Option<&Http1ProtocolOptions>) -> Result<(), Fault> {
+fn http1(at: &At<'_>, given: Option<&Http1ProtocolOptions>) -> Result<(), Fault> {
     let Some(given) = given else { return Ok(()) };
     decide!(at, given => Http1ProtocolOptions {
         refused: header_key_format, enable_trailers, allow_chunked_length,

@@ -79,7 +79,7 @@ pub(crate) const CASES: &[Case] = &[
     same("grpc-web", "/dead", &["-X", "POST", "-H", "content-type: application/grpc-web"]),
 ];
 
-pub(crate) const BOOTSTRAP: &str = r#"
+const BOOTSTRAP: &str = r#"
 static_resources:
   listeners:
   - name: main
@@ -99,8 +99,10 @@ static_resources:
             - name: all
               domains: ["127.0.0.1:*", "Example.com:8080"]
               routes:
-              - { match: { prefix: "/direct" }, direct_response: { status: 200, body: { inline_string: "direct" } } }
-              - { match: { prefix: "/h2/direct" }, direct_response: { status: 403, body: { inline_string: "no" } } }
+              - match: { prefix: "/direct" }
+                direct_response: { status: 200, body: { inline_string: "direct" } }
+              - match: { prefix: "/h2/direct" }
+                direct_response: { status: 403, body: { inline_string: "no" } }
               - { match: { prefix: "/dead" }, route: { cluster: dead } }
               - { match: { prefix: "/h2/dead" }, route: { cluster: dead-h2 } }
               - { match: { prefix: "/empty" }, route: { cluster: empty } }
@@ -128,25 +130,46 @@ static_resources:
   clusters:
   - name: up
     connect_timeout: 1s
-    load_assignment: { cluster_name: up, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: @UPSTREAM@ } } } }] }] }
+    load_assignment:
+      cluster_name: up
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address: { socket_address: { address: 127.0.0.1, port_value: @UPSTREAM@ } }
   - name: inner
     connect_timeout: 1s
     typed_extension_protocol_options: &h2
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        "@type": @OPTIONS@
         explicit_http_config: { http2_protocol_options: {} }
-    load_assignment: { cluster_name: inner, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: @INNER@ } } } }] }] }
+    load_assignment:
+      cluster_name: inner
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address: { socket_address: { address: 127.0.0.1, port_value: @INNER@ } }
   - name: dead
     connect_timeout: 1s
-    load_assignment: { cluster_name: dead, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: @DEAD@ } } } }] }] }
+    load_assignment:
+      cluster_name: dead
+      endpoints:
+      - lb_endpoints:
+        - endpoint: &dead
+            address: { socket_address: { address: 127.0.0.1, port_value: @DEAD@ } }
   - name: dead-h2
     connect_timeout: 1s
     typed_extension_protocol_options: *h2
-    load_assignment: { cluster_name: dead-h2, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: @DEAD@ } } } }] }] }
+    load_assignment:
+      cluster_name: dead-h2
+      endpoints:
+      - lb_endpoints:
+        - endpoint: *dead
   - name: empty
     connect_timeout: 1s
     load_assignment: { cluster_name: empty }
 "#;
+
+const OPTIONS: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 const ROUTER: &str = concat!(
     "{ name: envoy.filters.http.router, typed_config: { \"@type\": ",
@@ -154,5 +177,8 @@ const ROUTER: &str = concat!(
 );
 
 pub(crate) fn bootstrap() -> String {
-    BOOTSTRAP.replace("@HCM@", super::cases::HCM).replace("@ROUTER@", ROUTER)
+    BOOTSTRAP
+        .replace("@HCM@", super::cases::HCM)
+        .replace("@ROUTER@", ROUTER)
+        .replace("@OPTIONS@", OPTIONS)
 }

@@ -121,6 +121,11 @@ impl<D: Driver> Worker<D> {
         if returning.is_ended {
             // It has been answered already.
             two.connection.stream_consumed(handle.id, data.len());
+            if end && returning.is_over {
+                // Some clients (curl 7.88) look at an answer that ended before their request did
+                // only when something comes.
+                two.connection.ping(*b"answered");
+            }
             if let Some(stream) = key_of(handle.user).filter(|_| end) {
                 self.list(key, stream);
             }
