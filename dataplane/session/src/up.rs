@@ -357,9 +357,7 @@ impl<D: Driver> Worker<D> {
                     For::Tcp(down) => self.connect_tcp(down),
                     For::Stream(stream) => self.on_connect_failed(stream, why(broken)),
                 }
-                while let Some((stream, reason)) = self.failed.pop() {
-                    self.on_connect_failed(stream, reason);
-                }
+                self.fail_failed();
             }
         }
     }

@@ -42,6 +42,7 @@ impl<D: Driver> Worker<D> {
         // A stream that is not open any more ends in its next turn.
         let _ = two.connection.send_response(returning.id, head, end);
         (returning.is_answered, returning.is_head_last) = (true, end);
+        returning.whole_by = None;
     }
 
     /// Bytes of an answer's body: they wait for their turn.

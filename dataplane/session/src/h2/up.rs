@@ -109,6 +109,9 @@ impl<D: Driver> Worker<D> {
             owed: 0,
         }));
         up.io.arm(&mut self.io.driver);
+        let limit = self.clusters.cluster(host.cluster).map(|cluster| cluster.connect_timeout);
+        let at = limit.map(|limit| now.after(limit));
+        self.io.rearm(&mut up.timer, at, Alarm::Up(key));
         self.attach_h2(stream, key);
         self.ready_ups.push(key);
     }
@@ -136,7 +139,8 @@ impl<D: Driver> Worker<D> {
             Ok(id) => {
                 (stream.up, stream.up_id, stream.is_up_ended) = (Some(up_key), id, end);
                 (stream.sent_at, stream.active_at) = (now, now);
-                stream.has_begun = false;
+                // The connection before may have had it among its own.
+                (stream.has_begun, stream.is_up_listed) = (false, false);
                 up.lease.requests = up.lease.requests.saturating_add(1);
                 let (down, has_room, host) = (stream.down, two.has_room(), up.lease.host);
                 let is_known = two.connection.is_greeted();
@@ -267,6 +271,13 @@ impl<D: Driver> Worker<D> {
         let now = self.io.driver.now();
         let Some(up) = self.ups.get(key) else { return };
         let UpState::Http2(two) = &up.state else { return };
+        if !two.connection.is_greeted() {
+            // It was made but says nothing: whoever comes would wait for it.
+            let reason = Reason::ConnectionTimeout;
+            self.fail_waiters(key, reason);
+            self.end_up_h2(key, reason);
+            return self.fail_failed();
+        }
         let cluster = self.clusters.cluster(up.lease.host.cluster);
         let limit = cluster.and_then(|cluster| cluster.idle_timeout);
         let is_idle = two.connection.open_streams() == 0;
@@ -324,6 +335,13 @@ impl<D: Driver> Worker<D> {
             self.try_now(key);
         } else {
             self.on_attempt_failed(key, reason, |retry| retry.on_reset && !has_begun);
+        }
+    }
+
+    /// Tells those whom [`Self::fail_waiters`] has found.
+    pub(crate) fn fail_failed(&mut self) {
+        while let Some((stream, reason)) = self.failed.pop() {
+            self.on_connect_failed(stream, reason);
         }
     }
 

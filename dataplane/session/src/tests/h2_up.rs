@@ -381,6 +381,26 @@ fn clients_that_do_not_read_starve_nobody_on_a_shared_connection() {
     });
 }
 
+/// It accepts connections and says nothing on them.
+#[test]
+fn an_upstream_that_does_not_greet_is_given_up() {
+    on_both(|which| {
+        let mut to = h2(|stream: TcpStream| {
+            thread::sleep(Duration::from_secs(5));
+            drop(stream);
+        });
+        to.connect_timeout = Duration::from_millis(300);
+        let proxy = start(which, to);
+        let mut client = Peer::client(proxy.connect());
+        let ids: Vec<u32> = (0..20).map(|_| client.ask("GET", "/", &[], None)).collect();
+        for id in ids {
+            assert_eq!(client.wait(id).status, 503);
+        }
+        assert_eq!(proxy.counters.get(Counter::UpstreamTotal), 1);
+        leaves_nothing(proxy, vec![client]);
+    });
+}
+
 #[test]
 fn an_idle_connection_is_closed_in_time() {
     on_both(|which| {
