@@ -60,6 +60,8 @@ impl Peer {
     }
 
     pub(super) fn new(role: Role, socket: TcpStream, config: &Config) -> Self {
+        // Frames are written one by one.
+        socket.set_nodelay(true).expect("no delay");
         Self {
             socket,
             connection: Connection::new(role, config),

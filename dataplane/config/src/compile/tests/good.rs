@@ -68,8 +68,8 @@ fn what_a_cluster_speaks() {
     let extension = |options: &str| {
         format!(
             "typed_extension_protocol_options: {{envoy.extensions.upstreams.http.v3.\
-             HttpProtocolOptions: {{\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.\
-             v3.HttpProtocolOptions, {options}}}}}"
+             HttpProtocolOptions: {{\"@type\": type.googleapis.com/envoy.extensions.upstreams.\
+             http.v3.HttpProtocolOptions, {options}}}}}"
         )
     };
     let cases = [
