@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use config::snapshot::{
-    ClientCert, ClusterId, EscapedSlashes, Forward, HeaderChanges, HttpManager, PathMatch, Route,
-    RouteAction, RouteMatch, Routes, ServerHeader, StringKind, StringMatch, VirtualHost, Weighted,
+    ClientCert, ClusterId, Codec, EscapedSlashes, Forward, HeaderChanges, Http2, HttpManager,
+    PathMatch, Route, RouteAction, RouteMatch, Routes, ServerHeader, StringKind, StringMatch,
+    VirtualHost, Weighted,
 };
 use tls::session::Peer;
 use wire::h1::{Limits, Parsed, parse_request};
@@ -50,6 +51,8 @@ pub(crate) fn manager() -> HttpManager {
         accept_http_10: false,
         allow_absolute_url: true,
         proxy_100_continue: false,
+        codec: Codec::Auto,
+        http2: Http2::default(),
         max_head_kib: 60,
         max_fields: 100,
         idle_timeout: None,

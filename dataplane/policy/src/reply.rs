@@ -1,6 +1,7 @@
 //! What we answer ourselves: one reason for each refusal, shared by log, metric and reply.
 
 use wire::h1::{Refusal, reason_phrase};
+use wire::head::{Head, Known};
 
 /// Why a request or a connection does not get what it came for. [`Reason::reply`] has the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +96,31 @@ impl Reason {
     /// The stable name in our logs and metrics.
     pub const fn code(self) -> &'static str {
         row(self).code
+    }
+}
+
+/// Whether the request is a call by gRPC: its answers are too, also our own.
+pub fn is_grpc(head: &Head) -> bool {
+    let rest =
+        head.value(Known::ContentType).and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    matches!(rest, Some([] | [b'+', ..]))
+}
+
+/// What Envoy calls a status in gRPC.
+pub const fn grpc_status(status: u16) -> u8 {
+    const UNKNOWN: u8 = 2;
+    const PERMISSION_DENIED: u8 = 7;
+    const UNIMPLEMENTED: u8 = 12;
+    const INTERNAL: u8 = 13;
+    const UNAVAILABLE: u8 = 14;
+    const UNAUTHENTICATED: u8 = 16;
+    match status {
+        400 => INTERNAL,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 => UNIMPLEMENTED,
+        429 | 502 | 503 | 504 => UNAVAILABLE,
+        _ => UNKNOWN,
     }
 }
 

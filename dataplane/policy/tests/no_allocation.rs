@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
-    Action, ChainMatch, ClientCert, ClusterId, EscapedSlashes, FilterChain, Forward,
-    ForwardClientCert, HeaderChange, HeaderChanges, HeaderMatch, HttpManager, Listener, PathMatch,
-    Permission, Policy, Principal, Route, RouteAction, RouteMatch, RouteTable, Routes, Rules,
-    ServerHeader, StringKind, StringMatch, Terminal, Transport, ValueMatch, VirtualHost, Weighted,
+    Action, ChainMatch, ClientCert, ClusterId, Codec, EscapedSlashes, FilterChain, Forward,
+    ForwardClientCert, HeaderChange, HeaderChanges, HeaderMatch, Http2, HttpManager, Listener,
+    PathMatch, Permission, Policy, Principal, Route, RouteAction, RouteMatch, RouteTable, Routes,
+    Rules, ServerHeader, StringKind, StringMatch, Terminal, Transport, ValueMatch, VirtualHost,
+    Weighted,
 };
 use ringway_policy::facts::{ConnectionFacts, Protocols, RequestFacts};
 use ringway_policy::headers::{self, Attempt, RequestContext};
@@ -50,6 +51,8 @@ fn manager() -> HttpManager {
         accept_http_10: false,
         allow_absolute_url: true,
         proxy_100_continue: false,
+        codec: Codec::Auto,
+        http2: Http2::default(),
         max_head_kib: 60,
         max_fields: 100,
         idle_timeout: None,

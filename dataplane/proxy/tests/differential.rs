@@ -9,6 +9,8 @@ mod cases;
 mod common;
 #[path = "differential/harness.rs"]
 mod harness;
+#[path = "differential/http2.rs"]
+mod http2;
 #[path = "differential/wire.rs"]
 mod wire;
 
@@ -42,11 +44,37 @@ fn answers_are_envoys() {
 }
 
 #[test]
+fn answers_by_http_2_are_envoys() {
+    let Some(judge) = Judge::find("answers_by_http_2_are_envoys") else { return };
+    let pair = Pair::start(&judge, "http2", &http2::bootstrap());
+    let (mut failures, mut count) = (Vec::new(), 0);
+    for case in http2::CASES {
+        for way in ["", "/h2"] {
+            count += 1;
+            let Some((envoy, ours)) = pair.curl(&format!("{way}{}", case.path), case.arguments)
+            else {
+                return common::skip("answers_by_http_2_are_envoys", "no curl");
+            };
+            let is_meant = case.differs.is_some() && way.is_empty();
+            if (envoy == ours) == is_meant {
+                let name = case.name;
+                failures.push(format!("{way} {name}:\n  envoy {envoy:#?}\n  ours  {ours:#?}"));
+            }
+        }
+    }
+    println!("{count} cases compared");
+    assert!(failures.is_empty(), "{} of {count} differ\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
 fn listed_differences_are_documented() {
     let page = include_str!("../../../docs/differences-from-envoy.md");
-    for case in cases::SETTINGS.iter().flat_map(|setting| setting.cases) {
-        if let Some(line) = case.differs {
-            assert!(page.contains(line), "{}: docs lack {line:?}", case.name);
+    let old = cases::SETTINGS.iter().flat_map(|setting| setting.cases);
+    let old = old.map(|case| (case.name, case.differs));
+    let new = http2::CASES.iter().map(|case| (case.name, case.differs));
+    for (name, line) in old.chain(new) {
+        if let Some(line) = line {
+            assert!(page.contains(line), "{name}: docs lack {line:?}");
         }
     }
 }

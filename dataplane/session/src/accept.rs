@@ -41,8 +41,10 @@ impl<D: Driver> Worker<D> {
         accepts.into_iter().for_each(|key| self.stop_listening(key));
         let downs: Vec<Key> = self.downs.iter().map(|(key, _)| key).collect();
         for key in downs {
-            if self.downs.get(key).is_some_and(Down::is_idle) {
-                self.close_down(key);
+            match self.downs.get(key) {
+                Some(down) if down.is_idle() => self.close_down(key),
+                Some(Down { state: DownState::Http2(_), .. }) => self.ready.push(key),
+                _ => {}
             }
         }
     }

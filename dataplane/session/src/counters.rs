@@ -28,6 +28,8 @@ counters! {
     DownstreamClosed => "downstream_cx_destroy",
     /// Refused because a table or a buffer was full.
     DownstreamOverflow => "downstream_cx_overflow",
+    /// Connections from clients that speak HTTP/2.
+    DownstreamHttp2 => "downstream_cx_http2_total",
     /// No filter chain matched.
     NoFilterChain => "no_filter_chain_match",
     /// TLS handshakes with clients that succeeded.
@@ -56,6 +58,8 @@ counters! {
     Response5xx => "downstream_rq_5xx",
     /// Connections made to upstreams.
     UpstreamTotal => "upstream_cx_total",
+    /// Connections to upstreams that speak HTTP/2.
+    UpstreamHttp2 => "upstream_cx_http2_total",
     /// Of these, closed again.
     UpstreamClosed => "upstream_cx_destroy",
     /// Connections to upstreams that could not be made.

@@ -36,11 +36,12 @@ impl<D: Driver> Worker<D> {
         };
         let request_id = self.io.random.uuid();
         let random = self.io.random.next();
-        let Some((down, http)) = self.downs.get(key).and_then(|down| Some((down, down.http()?)))
+        let Some((down, manager)) =
+            self.downs.get(key).and_then(|down| Some((down, &**down.manager()?)))
         else {
             return Decision::Refuse(Reason::RouteNotFound, None);
         };
-        let (head, manager) = (&mut self.io.head, &*http.manager);
+        let head = &mut self.io.head;
         if let Err(refused) = path::normalize(head, manager) {
             return Decision::Refuse(refused.reason(), None);
         }
@@ -85,20 +86,20 @@ impl<D: Driver> Worker<D> {
     /// The route table in force for this connection's manager.
     fn table(&mut self, key: Key) -> Option<Table> {
         let generation = self.view.generation();
-        let http = self.downs.get_mut(key)?.http_mut()?;
-        if let Some((of, table)) = &http.table
+        let serving = self.downs.get_mut(key)?.serving_mut()?;
+        if let Some((of, table)) = &serving.table
             && *of == generation
         {
             return Some(Rc::clone(table));
         }
-        let table = match &http.manager.routes {
+        let table = match &serving.manager.routes {
             Routes::Named(name) => Rc::clone(self.view.table(name)?),
-            Routes::Inline(table) => match &http.table {
+            Routes::Inline(table) => match &serving.table {
                 Some((_, own)) => Rc::clone(own),
                 None => Rc::new(Arc::clone(table)),
             },
         };
-        http.table = Some((generation, Rc::clone(&table)));
+        serving.table = Some((generation, Rc::clone(&table)));
         Some(table)
     }
 }

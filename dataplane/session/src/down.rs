@@ -5,19 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
-    FilterChain, ForwardClientCert, HttpManager, Listener, Terminal, Transport as ChainTransport,
+    Codec, FilterChain, ForwardClientCert, HttpManager, Listener, Terminal,
+    Transport as ChainTransport,
 };
 use policy::chain;
 use policy::facts::{ConnectionFacts, Protocols, RequestFacts};
 use policy::rbac;
 use ring::driver::{Driver, Nanos, Socket, What};
 use ring::{Buf, Key, Timer};
+use tls::session::Peer;
 
 use crate::counters::Counter;
+use crate::h2::Http2Side;
 use crate::held::Held;
 use crate::keys::Alarm;
 use crate::limits::HANDSHAKE_MS_MAX;
-use crate::request::HttpSide;
+use crate::request::{HttpSide, Phase};
+use crate::serving::Serving;
+use crate::stream::Stream;
 use crate::tcp::TcpSide;
 use crate::transport::{Fault, Side, Transport};
 use crate::worker::Worker;
@@ -48,6 +53,8 @@ pub(crate) enum DownState {
     Tcp(Box<TcpSide>),
     /// Requests are read.
     Http(Box<HttpSide>),
+    /// Requests are read, many at a time.
+    Http2(Box<Http2Side>),
 }
 
 /// What is known of a connection.
@@ -110,7 +117,27 @@ impl Down {
             DownState::Http(http) => http.is_idle() && self.held.is_empty(),
             DownState::Inspecting => self.held.is_empty(),
             // A handshake has its deadline, and a request right behind it.
-            DownState::Handshaking | DownState::Tcp(_) => false,
+            // HTTP/2 says good-bye before it goes.
+            DownState::Handshaking | DownState::Tcp(_) | DownState::Http2(_) => false,
+        }
+    }
+
+    /// It holds bytes that can only be used when something else has moved.
+    fn is_waiting(&self) -> bool {
+        let looks = match &self.state {
+            DownState::Inspecting => true,
+            DownState::Http(http) => matches!(http.phase, Phase::Preface),
+            _ => false,
+        };
+        !looks && !self.held.is_empty()
+    }
+
+    /// The answer to this request has begun.
+    pub(crate) fn has_answered(&self, stream: &Stream) -> bool {
+        match (&stream.returning, self.http()) {
+            (Some(returning), _) => returning.is_answered,
+            (None, Some(http)) => http.has_answered(),
+            (None, None) => true,
         }
     }
 }
@@ -176,7 +203,7 @@ impl<D: Driver> Worker<D> {
             DownState::Inspecting => self.inspect(key),
             DownState::Handshaking => {}
             DownState::Tcp(_) => self.pass_up(key),
-            DownState::Http(_) => self.ready.push(key),
+            DownState::Http(_) | DownState::Http2(_) => self.ready.push(key),
         }
     }
 
@@ -186,7 +213,7 @@ impl<D: Driver> Worker<D> {
             // Nothing was said that could be answered.
             DownState::Inspecting | DownState::Handshaking => self.close_down(key),
             DownState::Tcp(_) => self.finish_up(key),
-            DownState::Http(_) => self.on_request_eof(key),
+            DownState::Http(_) | DownState::Http2(_) => self.on_request_eof(key),
         }
     }
 
@@ -195,9 +222,14 @@ impl<D: Driver> Worker<D> {
         if !down.io.is_clear(&self.io.driver) {
             return;
         }
-        if matches!(down.state, DownState::Http(_)) {
+        if matches!(down.state, DownState::Http(_) | DownState::Http2(_)) {
             // A pipelined request may have waited for the answers before it to leave.
             self.ready.push(key);
+        }
+        if let DownState::Http(http) = &down.state
+            && let Some(stream) = http.stream
+        {
+            self.settle_response(stream);
         }
         if let Some(up) = self.partner_of(key) {
             self.rearm_up(up);
@@ -207,7 +239,7 @@ impl<D: Driver> Worker<D> {
     /// The upstream's connection that this one is joined to.
     fn partner_of(&self, key: Key) -> Option<Key> {
         match &self.downs.get(key)?.state {
-            DownState::Inspecting | DownState::Handshaking => None,
+            DownState::Inspecting | DownState::Handshaking | DownState::Http2(_) => None,
             DownState::Tcp(tcp) => tcp.up,
             DownState::Http(http) => self.streams.get(http.stream?)?.up,
         }
@@ -218,8 +250,7 @@ impl<D: Driver> Worker<D> {
         let up = self.partner_of(key).and_then(|up| self.ups.get(up));
         let is_congested = up.is_some_and(|up| up.io.is_congested(&self.io.driver));
         let Some(down) = self.downs.get_mut(key) else { return };
-        let is_waiting = !down.held.is_empty() && !matches!(down.state, DownState::Inspecting);
-        if is_congested || is_waiting {
+        if is_congested || down.is_waiting() {
             return;
         }
         if let DownState::Tcp(_) = down.state
@@ -289,10 +320,13 @@ impl<D: Driver> Worker<D> {
                 {
                     down.local_uri = Some(context.local_uri().into());
                 }
-                down.state = DownState::Http(Box::new(HttpSide::new(
-                    Arc::clone(manager),
-                    self.view.generation(),
-                )));
+                let serving = Serving::new(Arc::clone(manager), self.view.generation());
+                match first_codec(manager, down.io.peer()) {
+                    Some(phase) => {
+                        down.state = DownState::Http(Box::new(HttpSide::new(serving, phase)));
+                    }
+                    None => self.begin_h2(key, serving),
+                }
                 self.begin_phase(key);
                 self.ready.push(key);
                 self.rearm_down(key);
@@ -322,6 +356,7 @@ impl<D: Driver> Worker<D> {
             DownState::Handshaking => self.abort_down(key),
             DownState::Tcp(_) => self.on_tcp_alarm(key),
             DownState::Http(_) => self.on_patience_alarm(key),
+            DownState::Http2(_) => self.on_h2_alarm(key),
         }
     }
 
@@ -362,6 +397,7 @@ impl<D: Driver> Worker<D> {
                     self.abandon(stream);
                 }
             }
+            DownState::Http2(two) => self.abandon_all(two),
         }
         Some(down)
     }
@@ -390,6 +426,16 @@ pub(crate) fn is_admitted(down: &Down, chain: &FilterChain) -> bool {
         }
         verdict.allowed
     })
+}
+
+/// How a connection that HTTP is spoken on begins; `None`: with HTTP/2.
+fn first_codec(manager: &HttpManager, peer: Option<&Peer>) -> Option<Phase> {
+    let agreed = peer.map_or(&[][..], |peer| &peer.alpn);
+    match (manager.codec, agreed) {
+        (Codec::Http2, _) | (Codec::Auto, b"h2") => None,
+        (Codec::Auto, b"") => Some(Phase::Preface),
+        (Codec::Auto | Codec::Http1, _) => Some(Phase::Head),
+    }
 }
 
 fn tells_certificates(manager: &HttpManager) -> bool {

@@ -20,7 +20,7 @@ pub(crate) enum Piece {
 const ROOMS: [usize; 2] = [4 * 1024, 64 * 1024];
 
 /// Chunks up to this size are written in one piece with their framing.
-const SMALL_CHUNK: usize = 2 * 1024;
+pub(crate) const SMALL_CHUNK: usize = 2 * 1024;
 
 struct Room(BufMut);
 

@@ -13,7 +13,7 @@ use ring::Key;
 use ring::driver::Driver;
 
 use crate::counters::Counter;
-use crate::down::{Down, is_admitted};
+use crate::down::{Down, DownState, is_admitted};
 use crate::worker::Worker;
 
 /// What the configuration in force means for a connection that is there already.
@@ -34,8 +34,8 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn follow_configuration(&mut self, key: Key) -> bool {
         let generation = self.view.generation();
         let Some(down) = self.downs.get_mut(key) else { return false };
-        let Some(http) = down.http_mut() else { return false };
-        if std::mem::replace(&mut http.generation, generation) == generation {
+        let Some(serving) = down.serving_mut() else { return false };
+        if std::mem::replace(&mut serving.generation, generation) == generation {
             return true;
         }
         let listener = self.view.listener(&down.listener.name).cloned();
@@ -66,8 +66,8 @@ impl<D: Driver> Worker<D> {
             // The handshake was judged by the old context: others are to judge the next one.
             end_soon(down);
         }
-        if let (Some(http), Terminal::Http(manager)) = (down.http_mut(), &chain.terminal) {
-            http.replace_manager(Arc::clone(manager));
+        if let (Some(serving), Terminal::Http(manager)) = (down.serving_mut(), &chain.terminal) {
+            serving.replace_manager(Arc::clone(manager));
         }
         (down.listener, down.chain) = (listener, Some(chain));
         true
@@ -102,7 +102,9 @@ fn has_same_transport(down: &Down, chain: &FilterChain) -> bool {
 }
 
 fn end_soon(down: &mut Down) {
-    if let Some(http) = down.http_mut() {
-        http.is_closing = true;
+    match &mut down.state {
+        DownState::Http(http) => http.is_closing = true,
+        DownState::Http2(two) => two.is_closing = true,
+        _ => {}
     }
 }

@@ -1,5 +1,7 @@
 //! Every limit of a worker, with its reason. Sizes are in bytes unless the name says otherwise.
 
+use std::time::Duration;
+
 /// Connections from clients that a worker keeps at once.
 pub const DOWNSTREAM_MAX: usize = 64 * 1024;
 /// Connections to upstreams that a worker keeps at once.
@@ -35,6 +37,20 @@ pub const INSPECT_MAX: usize = 16 * 1024;
 
 /// A request body that waits for its upstream connection may be so large.
 pub const BODY_WAITING_MAX: usize = 64 * 1024;
+
+/// So much of an answer may wait for the window of its stream by HTTP/2 before the upstream is not
+/// read from.
+pub const ANSWER_WAITING_MAX: usize = 64 * 1024;
+/// DATA frames that a stream by HTTP/2 sends before the next one has its turn.
+pub const TURN_FRAMES: usize = 4;
+/// What is kept of ended streams by HTTP/2 for the next ones: as many as are busy at once on a
+/// loaded worker.
+pub const SPARE_RETURNING_MAX: usize = 1024;
+/// How long the rest of a request by HTTP/2 is taken in and dropped that was answered already.
+pub const REST_OF_REQUEST: Duration = Duration::from_millis(500);
+/// Between the announcement that a connection by HTTP/2 takes no more requests and its end: a round
+/// trip, generously.
+pub const DRAIN_NOTICE: Duration = Duration::from_secs(1);
 
 /// How long a TLS handshake may take where the configuration sets no limit, in milliseconds.
 pub const HANDSHAKE_MS_MAX: u64 = 15_000;

@@ -8,21 +8,32 @@ use ring::{Buf, Key};
 use wire::head::{Framing, Head, Known};
 
 use crate::counters::Counter;
-use crate::down::Down;
 use crate::encode::{self, Piece};
 use crate::request::Phase;
+use crate::serving::Asker;
 use crate::view::Taken;
 use crate::worker::Worker;
 
 impl<D: Driver> Worker<D> {
     /// An answer of our own.
-    pub(crate) fn reply(&mut self, key: Key, reason: Reason) {
-        let stream = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream);
+    pub(crate) fn reply(&mut self, to: Asker, reason: Reason) {
+        let stream = self.stream_of_asker(to);
         let attempts = stream.and_then(|s| self.streams.get(s)).map_or(0, |s| s.attempts);
-        self.answer(key, reason.reply_after(attempts));
+        self.answer(to, reason.reply_after(attempts));
     }
 
-    pub(crate) fn answer(&mut self, key: Key, reply: Reply) {
+    /// Whoever asks understands gRPC's answers.
+    fn is_grpc(&self, to: Asker) -> bool {
+        let stream = self.stream_of_asker(to).and_then(|key| self.streams.get(key));
+        stream.is_some_and(|stream| stream.is_grpc)
+    }
+
+    /// The request that is asked, if it has become one.
+    fn stream_of_asker(&self, to: Asker) -> Option<Key> {
+        to.stream.or_else(|| self.downs.get(to.down)?.http()?.stream)
+    }
+
+    pub(crate) fn answer(&mut self, to: Asker, reply: Reply) {
         self.io.counters.count(Counter::LocalReply);
         tracing::debug!(
             code = reply.code,
@@ -30,51 +41,63 @@ impl<D: Driver> Worker<D> {
             flag = reply.flag,
             "local reply"
         );
-        self.io.head.clear();
-        headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
         let is_overload = reply.flag == "UO";
-        self.send_local(key, is_overload, [Buf::from_static(reply.body.as_bytes())]);
+        if self.is_grpc(to) {
+            headers::local_grpc(&mut self.io.head, reply.status, reply.body.as_bytes());
+            return self.send_local(to, is_overload, []);
+        }
+        headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
+        self.send_local(to, is_overload, [Buf::from_static(reply.body.as_bytes())]);
     }
 
     /// The route's own answer.
-    pub(crate) fn reply_direct(&mut self, key: Key, taken: &Taken) {
+    pub(crate) fn reply_direct(&mut self, to: Asker, taken: &Taken) {
         let Some(RouteAction::Direct { status, body }) = taken.route().map(|route| &route.action)
         else {
-            return self.reply(key, Reason::RouteNotFound);
+            return self.reply(to, Reason::RouteNotFound);
         };
         self.io.counters.count(Counter::LocalReply);
+        let is_grpc = self.is_grpc(to);
         let mut pieces = Vec::new();
         if encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err() {
-            return self.abort_down(key);
+            return self.abort_down(to.down);
         }
-        if let Some(stream) = self.downs.get(key).and_then(Down::http).and_then(|http| http.stream)
+        if let Some(stream) = self.stream_of_asker(to)
             && let Some(stream) = self.streams.get_mut(stream)
         {
             stream.taken = Some(taken.clone());
         }
         // As Envoy: a direct response of these kinds says where the request was going.
         let location = matches!(status, 201 | 300..400).then(|| location(&self.io.head));
-        self.io.head.clear();
-        headers::local(&mut self.io.head, *status, body);
+        match is_grpc {
+            true => headers::local_grpc(&mut self.io.head, *status, body),
+            false => headers::local(&mut self.io.head, *status, body),
+        }
         if let Some(location) = location {
             self.io.head.set(b"location", &location);
         }
-        self.send_local(key, false, pieces);
+        if is_grpc {
+            pieces.clear();
+        }
+        self.send_local(to, false, pieces);
     }
 
     /// Finishes the answer of our own whose head stands in `io.head`, and the exchange with it.
     /// `is_overload`: it is given for want of room, by us or by a limit of the cluster.
-    fn send_local(&mut self, key: Key, is_overload: bool, pieces: impl IntoIterator<Item = Buf>) {
-        let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
-        http.is_closing |= !matches!(http.phase, Phase::Waiting);
-        let stream = http.stream.and_then(|stream| self.streams.get(stream));
+    fn send_local(&mut self, to: Asker, is_overload: bool, pieces: impl IntoIterator<Item = Buf>) {
+        let stream = self.stream_of_asker(to).and_then(|stream| self.streams.get(stream));
+        let Some(down) = self.downs.get_mut(to.down) else { return };
+        if let Some(http) = down.http_mut() {
+            http.is_closing |= !matches!(http.phase, Phase::Waiting);
+        }
+        let Some(manager) = down.manager() else { return };
         let is_head = stream.is_some_and(|stream| stream.to.head);
         if let Some(taken) = stream.and_then(|stream| stream.taken.as_ref())
             && let Some(found) = taken.found()
         {
             headers::local_changes(&mut self.io.head, &taken.table, &found);
         }
-        if is_overload && !http.manager().suppress_envoy_headers {
+        if is_overload && !manager.suppress_envoy_headers {
             // As Envoy: behind the route's changes, which can neither remove nor replace it.
             self.io.head.append(b"x-envoy-overloaded", b"true");
         }
@@ -83,11 +106,11 @@ impl<D: Driver> Worker<D> {
             self.io.head.set(b"content-length", digits.format(length).as_bytes());
             self.io.head.framing = Framing::None;
         }
-        self.send_head(key);
+        self.send_head(to);
         if !is_head {
-            pieces.into_iter().for_each(|piece| self.send_down(key, Piece::Data(piece)));
+            pieces.into_iter().for_each(|piece| self.send_down(to, Piece::Data(piece)));
         }
-        self.end_exchange(key);
+        self.end_exchange(to);
     }
 }
 

@@ -12,6 +12,7 @@ use ring::driver::{Driver, Nanos};
 use crate::down::Down;
 use crate::keys::Alarm;
 use crate::request::{HttpSide, Phase};
+use crate::serving::Asker;
 use crate::worker::Worker;
 
 impl HttpSide {
@@ -25,7 +26,7 @@ impl HttpSide {
             }
             // Whoever does not read its answers holds our buffers.
             Phase::Head if is_flushing => sooner(manager.idle_timeout, manager.stream_idle_timeout),
-            Phase::Head => manager.idle_timeout,
+            Phase::Preface | Phase::Head => manager.idle_timeout,
             Phase::Body(_) => manager.request_timeout,
             Phase::Waiting | Phase::Tunnel => None,
         };
@@ -71,14 +72,14 @@ impl<D: Driver> Worker<D> {
         match http.phase {
             Phase::Head if http.has_partial_head() => {
                 self.close_after_answer(key);
-                self.reply(key, reason);
+                self.reply(Asker::of(key), reason);
             }
             Phase::Body(_) if !http.has_answered() => {
                 self.close_after_answer(key);
-                self.reply(key, Reason::RequestTimeout);
+                self.reply(Asker::of(key), Reason::RequestTimeout);
             }
             Phase::Body(_) => self.abort_down(key),
-            Phase::Head | Phase::Waiting | Phase::Tunnel => self.close_down(key),
+            Phase::Preface | Phase::Head | Phase::Waiting | Phase::Tunnel => self.close_down(key),
         }
     }
 

@@ -11,7 +11,7 @@ use upstream::{Lease, NoHost, Pick, Release};
 use crate::counters::Counter;
 use crate::keys::{Alarm, NOBODY, Owner};
 use crate::transport::{Receiving, Transport};
-use crate::up::{For, Up, UpState};
+use crate::up::{For, Speaks, Up, UpState};
 use crate::worker::Worker;
 
 impl<D: Driver> Worker<D> {
@@ -25,19 +25,31 @@ impl<D: Driver> Worker<D> {
         let random = self.io.random.next();
         let pick = self.clusters.pick(cluster, Some(wanted), random).map_err(reason_of)?;
         let lease = self.clusters.open(pick.host).map_err(reason_of)?;
-        self.dial(&pick, lease, purpose)
+        self.dial(&pick, lease, purpose, Speaks::Http1)
     }
 
     /// Begins to connect to a host that was chosen, by the right to one connection there.
-    pub(crate) fn dial(&mut self, pick: &Pick, lease: Lease, to: For) -> Result<Key, Reason> {
-        let dialled = self.try_dial(pick, lease, to);
+    pub(crate) fn dial(
+        &mut self,
+        pick: &Pick,
+        lease: Lease,
+        to: For,
+        speaks: Speaks,
+    ) -> Result<Key, Reason> {
+        let dialled = self.try_dial(pick, lease, to, speaks);
         if dialled.is_err() {
             self.give_back(lease, NOBODY);
         }
         dialled
     }
 
-    fn try_dial(&mut self, pick: &Pick, lease: Lease, purpose: For) -> Result<Key, Reason> {
+    fn try_dial(
+        &mut self,
+        pick: &Pick,
+        lease: Lease,
+        purpose: For,
+        speaks: Speaks,
+    ) -> Result<Key, Reason> {
         let cluster = self.clusters.cluster(pick.host.cluster).ok_or(Reason::ClusterNotFound)?;
         let transport = self.clusters.transport(pick.host).ok_or(Reason::ClusterNotFound)?.clone();
         let deadline = self.io.driver.now().after(cluster.connect_timeout);
@@ -51,6 +63,7 @@ impl<D: Driver> Worker<D> {
             io: Transport::plain(socket),
             state: UpState::Connecting(purpose),
             lease,
+            speaks,
             transport,
             deadline,
             timer: None,
@@ -102,6 +115,12 @@ impl<D: Driver> Worker<D> {
     /// answer came whole, so there are no last words to protect.
     pub(crate) fn close_evicted(&mut self) {
         while let Some(key) = self.evicted.pop() {
+            if let Some(Up { state: UpState::Http2(two), .. }) = self.ups.get_mut(key)
+                && two.is_busy()
+            {
+                two.leave();
+                continue;
+            }
             if let Some(mut up) = self.forget_up(key) {
                 up.io.leave(&mut self.io.driver, &mut self.io.scratch);
             }

@@ -16,17 +16,14 @@ use crate::decide::Decision;
 use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
 use crate::partial::{Partial, Tries};
+use crate::serving::{Asker, Serving};
 use crate::stream::Stream;
-use crate::view::{Table, Taken};
+use crate::view::Taken;
 use crate::worker::Worker;
 
 /// A client's connection that speaks HTTP/1.1.
 pub(crate) struct HttpSide {
-    pub(crate) manager: Arc<HttpManager>,
-    /// The generation that the filter chain was last compared with.
-    pub(crate) generation: u64,
-    /// The route table and the generation that it is of.
-    pub(crate) table: Option<(u64, Table)>,
+    pub(crate) serving: Serving,
     pub(crate) phase: Phase,
     partial: Partial,
     pub(crate) stream: Option<Key>,
@@ -49,6 +46,8 @@ const EARLY_BYTES: usize = 128;
 /// What is read next from the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {
+    /// The first bytes, which tell HTTP/2 from HTTP/1.1.
+    Preface,
     /// A request's head.
     Head,
     /// Its body.
@@ -60,12 +59,10 @@ pub(crate) enum Phase {
 }
 
 impl HttpSide {
-    pub(crate) fn new(manager: Arc<HttpManager>, generation: u64) -> Self {
+    pub(crate) fn new(serving: Serving, phase: Phase) -> Self {
         Self {
-            manager,
-            generation,
-            table: None,
-            phase: Phase::Head,
+            serving,
+            phase,
             partial: Partial::default(),
             stream: None,
             is_closing: false,
@@ -77,16 +74,13 @@ impl HttpSide {
     }
 
     pub(crate) fn manager(&self) -> &Arc<HttpManager> {
-        &self.manager
-    }
-
-    /// Serves from here on as this manager says.
-    pub(crate) fn replace_manager(&mut self, manager: Arc<HttpManager>) {
-        (self.manager, self.table) = (manager, None);
+        &self.serving.manager
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Head) && self.stream.is_none() && !self.has_partial_head()
+        matches!(self.phase, Phase::Preface | Phase::Head)
+            && self.stream.is_none()
+            && !self.has_partial_head()
     }
 
     pub(crate) fn has_partial_head(&self) -> bool {
@@ -106,9 +100,9 @@ impl HttpSide {
 
     fn limits(&self) -> Limits {
         Limits {
-            head_bytes_max: self.manager.max_head_kib as usize * 1024,
-            fields_max: self.manager.max_fields as usize,
-            accept_http_10: self.manager.accept_http_10,
+            head_bytes_max: self.manager().max_head_kib as usize * 1024,
+            fields_max: self.manager().max_fields as usize,
+            accept_http_10: self.manager().accept_http_10,
             ..Limits::default()
         }
     }
@@ -134,11 +128,13 @@ impl<D: Driver> Worker<D> {
     /// Uses what a client's connection holds, as far as it can be used now.
     pub(crate) fn serve(&mut self, key: Key) {
         loop {
-            let Some(phase) = self.downs.get(key).and_then(Down::http).map(|http| http.phase)
-            else {
-                return;
+            let phase = match self.downs.get(key).map(|down| &down.state) {
+                Some(DownState::Http(http)) => http.phase,
+                Some(DownState::Http2(_)) => return self.serve_h2(key),
+                _ => return,
             };
             let goes_on = match phase {
+                Phase::Preface => self.tell_codec(key),
                 Phase::Head => self.read_head(key),
                 Phase::Body(body) => self.read_body(key, body),
                 Phase::Waiting => false,
@@ -237,44 +233,51 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.insert(stream) else {
             // Without a stream nobody remembers what kind of answer this one may be.
             http.is_closing = true;
-            return self.reply(key, Reason::UpstreamOverflow);
+            return self.reply(Asker::of(key), Reason::UpstreamOverflow);
         };
         http.stream = Some(stream);
         self.begin_phase(key);
+        self.judge(key, stream);
+    }
+
+    /// Judges the request in `io.head` and does what is decided.
+    pub(crate) fn judge(&mut self, key: Key, stream: Key) {
+        let asker = Asker { down: key, stream: Some(stream) };
         match self.decide(key) {
-            Decision::Forward(taken) => self.forward(key, stream, taken),
-            Decision::Direct(taken) => self.reply_direct(key, &taken),
+            Decision::Forward(taken) => self.forward(asker, stream, taken),
+            Decision::Direct(taken) => self.reply_direct(asker, &taken),
             Decision::Refuse(reason, taken) => {
                 if let Some(stream) = self.streams.get_mut(stream) {
                     stream.taken = taken;
                 }
-                self.reply(key, reason);
+                self.reply(asker, reason);
             }
         }
     }
 
     /// Sends the request in `io.head` on its way along this route.
-    fn forward(&mut self, key: Key, stream: Key, taken: Taken) {
+    fn forward(&mut self, asker: Asker, stream: Key, taken: Taken) {
         let random = self.io.random.next();
         let Some(found) = taken.found() else {
-            return self.reply(key, Reason::RouteNotFound);
+            return self.reply(asker, Reason::RouteNotFound);
         };
         let RouteAction::Forward(forward) = &found.route.action else {
-            return self.reply(key, Reason::RouteNotFound);
+            return self.reply(asker, Reason::RouteNotFound);
         };
         let Some(weighted) = route::pick(forward, random) else {
-            return self.reply(key, Reason::ClusterNotFound);
+            return self.reply(asker, Reason::ClusterNotFound);
         };
         if self.view.snapshot.cluster(weighted.cluster).is_none() {
             let status = forward.cluster_not_found;
-            return self.answer(key, Reply { status, ..Reason::ClusterNotFound.reply() });
+            return self.answer(asker, Reply { status, ..Reason::ClusterNotFound.reply() });
         }
-        let Some(http) = self.downs.get(key).and_then(Down::http) else { return };
-        let manager = &*http.manager;
+        let Some(down) = self.downs.get(asker.down) else { return };
+        let Some(manager) = down.manager() else { return };
+        let is_http_10 = down.http().is_some_and(|http| http.is_http_10);
         let expected = self.io.head.value(Known::Expect).unwrap_or_default();
         let continues = expected.eq_ignore_ascii_case(b"100-continue")
             && !manager.proxy_100_continue
-            && !http.is_http_10;
+            && !is_http_10;
         let timeout = forward.timeout;
         let table = &**taken.table;
         let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout };
@@ -285,7 +288,7 @@ impl<D: Driver> Worker<D> {
         let Some(entry) = self.streams.get_mut(stream) else { return };
         let framing = entry.request_framing;
         let Some(encoded) = encode::request(self.io.driver.pool(), &self.io.head, framing) else {
-            return self.reply(key, Reason::UpstreamOverflow);
+            return self.reply(asker, Reason::UpstreamOverflow);
         };
         entry.request_head = encoded;
         entry.cluster = weighted.cluster;
@@ -293,7 +296,7 @@ impl<D: Driver> Worker<D> {
         let is_done = entry.is_request_done;
         entry.taken = Some(taken);
         if continues {
-            self.send_continue(key);
+            self.send_continue(asker);
         }
         self.send_request(stream);
         if is_done {
@@ -301,8 +304,13 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn send_continue(&mut self, key: Key) {
-        if let Some(down) = self.downs.get_mut(key) {
+    fn send_continue(&mut self, to: Asker) {
+        if let Some(down) = self.downs.get_mut(to.down) {
+            if let DownState::Http2(two) = &mut down.state {
+                self.io.head.clear();
+                self.io.head.status = 100;
+                return two.interim(&self.io.head, to.stream.and_then(|key| self.streams.get(key)));
+            }
             let interim = Buf::from_static(b"HTTP/1.1 100 Continue\r\n\r\n");
             // Without memory for it the client sends its body after a while by itself.
             let _ = down.io.send(&mut self.io.driver, interim);
@@ -318,7 +326,7 @@ impl<D: Driver> Worker<D> {
         if http.has_answered() {
             return self.abort_down(key);
         }
-        self.answer(key, reply::refused(&refusal));
+        self.answer(Asker::of(key), reply::refused(&refusal));
     }
 
     /// The client has closed its side. As in Envoy that ends its HTTP connection, the request under
@@ -327,8 +335,9 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn on_request_eof(&mut self, key: Key) {
         match self.downs.get(key).and_then(Down::http).map(|http| http.phase) {
             Some(Phase::Tunnel) => self.end_tunnel(key),
-            Some(Phase::Head | Phase::Body(_) | Phase::Waiting) => self.close_down(key),
-            None => {}
+            Some(Phase::Preface | Phase::Head | Phase::Body(_) | Phase::Waiting) | None => {
+                self.close_down(key);
+            }
         }
     }
 }

@@ -8,13 +8,14 @@ use policy::reply::Reason;
 use ring::driver::{Driver, SEND_NOW_BYTES};
 use ring::{Buf, Key};
 use wire::h1::{self, Body, Limits, Parsed, Refusal};
-use wire::head::{Framing, Version};
+use wire::head::{Framing, Head, Version};
 
 use crate::counters::Counter;
-use crate::down::Down;
+use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
 use crate::partial::{Partial, Tries};
 use crate::request::Phase;
+use crate::serving::Asker;
 use crate::up::UpState;
 use crate::worker::Worker;
 
@@ -47,10 +48,10 @@ impl Client {
 impl<D: Driver> Worker<D> {
     /// Bytes from an upstream that serves a request. `more`: others have come behind them.
     pub(crate) fn on_response_bytes(&mut self, key: Key, bytes: Buf, more: bool) {
-        let down = self.down_of(key).filter(|&down| self.hold_down(down));
+        let asker = self.asker_of(key).filter(|asker| self.hold_down(asker.down));
         let goes_on = self.read_response(key, bytes, more);
-        if let Some(down) = down {
-            self.release_down(down);
+        if let Some(asker) = asker {
+            self.release_down(asker.down);
         }
         if goes_on {
             self.rearm_up(key);
@@ -58,11 +59,11 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Head and body go down together. Says whether [`Worker::release_down`] must follow.
-    fn hold_down(&mut self, key: Key) -> bool {
+    pub(crate) fn hold_down(&mut self, key: Key) -> bool {
         self.downs.get_mut(key).is_some_and(|down| down.io.hold())
     }
 
-    fn release_down(&mut self, key: Key) {
+    pub(crate) fn release_down(&mut self, key: Key) {
         let Some(down) = self.downs.get_mut(key) else { return };
         if down.io.release(&mut self.io.driver, &mut self.io.scratch).is_err() {
             self.io.counters.count(Counter::DownstreamOverflow);
@@ -88,9 +89,9 @@ impl<D: Driver> Worker<D> {
                 Reading::Head => self.read_response_head(key, &mut bytes, more),
                 Reading::Body(body) => self.read_response_body(key, body, &mut bytes, more),
                 Reading::Tunnel => {
-                    let (down, piece) = (self.down_of(key), std::mem::take(&mut bytes));
-                    down.map_or(Ok(()), |down| {
-                        self.send_down(down, Piece::Data(piece));
+                    let (asker, piece) = (self.asker_of(key), std::mem::take(&mut bytes));
+                    asker.map_or(Ok(()), |asker| {
+                        self.send_down(asker, Piece::Data(piece));
                         Ok(())
                     })
                 }
@@ -139,12 +140,12 @@ impl<D: Driver> Worker<D> {
         {
             client.phase = Reading::Body(body);
         }
-        let Some(down) = self.down_of(key) else {
+        let Some(asker) = self.asker_of(key) else {
             self.discard(key);
             return Ok(());
         };
         if !data.is_empty() {
-            self.send_down(down, Piece::Data(data));
+            self.send_down(asker, Piece::Data(data));
         }
         if step.done {
             self.on_response_done(key, bytes.is_empty() && !more);
@@ -179,7 +180,7 @@ impl<D: Driver> Worker<D> {
         }
         let framing = self.io.head.framing;
         self.return_head(stream);
-        self.send_head(down);
+        self.send_head(Asker { down, stream: Some(stream) });
         match (status, framing) {
             (101, _) => self.begin_tunnel(down),
             (_, Framing::None | Framing::Length(0)) => self.on_response_done(key, clean),
@@ -188,8 +189,18 @@ impl<D: Driver> Worker<D> {
     }
 
     /// An interim response: 100 passes if the manager lets it, all others are dropped (as Envoy).
-    fn on_interim(&mut self, stream: Key, status: u16) {
-        let Some(down) = self.streams.get(stream).map(|stream| stream.down) else { return };
+    pub(crate) fn on_interim(&mut self, stream: Key, status: u16) {
+        let Some(stream) = self.streams.get(stream) else { return };
+        let down = stream.down;
+        if let Some(down) = self.downs.get_mut(down)
+            && let DownState::Http2(two) = &mut down.state
+        {
+            if status == 100 && two.serving.manager.proxy_100_continue {
+                two.interim(&self.io.head, Some(stream));
+                self.ready.push(stream.down);
+            }
+            return;
+        }
         let Some(http) = self.downs.get(down).and_then(Down::http) else { return };
         if status != 100 || !http.manager().proxy_100_continue || http.is_http_10 {
             return;
@@ -203,7 +214,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Whether the answer whose head stands in `io.head` is to be followed by another attempt.
-    fn retries_answer(&mut self, stream: Key) -> bool {
+    pub(crate) fn retries_answer(&mut self, stream: Key) -> bool {
         let (head, status) = (&self.io.head, self.io.head.status);
         let Some(stream) = self.streams.get_mut(stream) else { return false };
         let covers = |retry: &Retry| {
@@ -211,20 +222,20 @@ impl<D: Driver> Worker<D> {
             // As Envoy: no other condition is a reason to press a service that has had enough.
             match head.values(b"x-envoy-ratelimited").next() {
                 Some(_) => retry.on_rate_limited,
-                None => ranges.any(|&(from, to)| (from..=to).contains(&status)),
+                None => {
+                    ranges.any(|&(from, to)| (from..=to).contains(&status))
+                        || (retry.on_grpc != 0 && has_grpc_status(head, retry.on_grpc))
+                }
             }
         };
         stream.retry().is_some_and(covers) && stream.takes_retry()
     }
 
     /// The route's changes to the response in `io.head`.
-    fn return_head(&mut self, key: Key) {
+    pub(crate) fn return_head(&mut self, key: Key) {
         let now = self.io.driver.now();
         let Some(stream) = self.streams.get(key) else { return };
-        let Some(manager) = self.downs.get(stream.down).and_then(Down::http).map(|h| h.manager())
-        else {
-            return;
-        };
+        let Some(manager) = self.downs.get(stream.down).and_then(Down::manager) else { return };
         let Some(taken) = &stream.taken else { return };
         let Some(found) = taken.found() else { return };
         let (table, attempt) = (&**taken.table, stream.attempts);
@@ -234,13 +245,15 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Sends the response head in `io.head` to the client.
-    pub(crate) fn send_head(&mut self, key: Key) {
+    pub(crate) fn send_head(&mut self, to: Asker) {
         let date = self.io.date.at(self.io.driver.now());
         let head = &mut self.io.head;
+        let key = to.down;
         let Some(down) = self.downs.get_mut(key) else { return };
-        let Some(http) = down.http_mut() else { return };
-        headers::response(head, http.manager(), date);
+        let Some(manager) = down.manager() else { return };
+        headers::response(head, manager, date);
         self.io.counters.count(class_of(head.status));
+        let Some(http) = down.http_mut() else { return self.send_head_h2(to) };
         // The version of the hop that it goes over (RFC 9110, 2.5), not of the one it came by.
         head.version = if http.is_http_10 { Version::Http10 } else { Version::Http11 };
         let stream = http.stream.and_then(|stream| self.streams.get(stream));
@@ -275,11 +288,12 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Bytes of the response's body to the client.
-    pub(crate) fn send_down(&mut self, key: Key, piece: Piece) {
-        let Some(down) = self.downs.get_mut(key) else { return };
-        let Some(framing) = down.http().and_then(|http| http.answered) else { return };
+    pub(crate) fn send_down(&mut self, to: Asker, piece: Piece) {
+        let Some(down) = self.downs.get_mut(to.down) else { return };
+        let Some(http) = down.http() else { return self.send_down_h2(to, piece) };
+        let Some(framing) = http.answered else { return };
         if encode::send(&mut down.io, &mut self.io.driver, framing, piece).is_err() {
-            self.abort_down(key);
+            self.abort_down(to.down);
         }
     }
 
@@ -292,13 +306,15 @@ impl<D: Driver> Worker<D> {
         request.up = None;
         let (down, is_request_done) = (request.down, request.is_request_done);
         self.release(key, keep_alive && clean && is_request_done);
-        self.end_exchange(down);
+        self.end_exchange(Asker { down, stream: Some(stream) });
     }
 
     /// The answer has been sent: the connection goes on with the next request, or ends.
-    pub(crate) fn end_exchange(&mut self, key: Key) {
-        self.send_down(key, Piece::End);
-        let Some(http) = self.downs.get_mut(key).and_then(Down::http_mut) else { return };
+    pub(crate) fn end_exchange(&mut self, to: Asker) {
+        self.send_down(to, Piece::End);
+        let key = to.down;
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let Some(http) = down.http_mut() else { return self.end_exchange_h2(to) };
         let stream = http.stream.take();
         http.answered = None;
         // A request that is answered before it has come whole cannot be told from the next one.
@@ -373,9 +389,17 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn down_of(&self, key: Key) -> Option<Key> {
-        Some(self.streams.get(self.stream_of(key)?)?.down)
+    fn asker_of(&self, key: Key) -> Option<Asker> {
+        let stream = self.stream_of(key)?;
+        Some(Asker { down: self.streams.get(stream)?.down, stream: Some(stream) })
     }
+}
+
+/// The head says how a call by gRPC has ended, and it is one of these, a bit each.
+fn has_grpc_status(head: &Head, statuses: u32) -> bool {
+    let status = head.values(b"grpc-status").next();
+    let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
+    status.and_then(|status| statuses.checked_shr(status)).is_some_and(|bits| bits & 1 == 1)
 }
 
 fn class_of(status: u16) -> Counter {

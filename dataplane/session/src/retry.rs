@@ -13,7 +13,6 @@ use ring::driver::Driver;
 use wire::h1;
 
 use crate::counters::Counter;
-use crate::down::Down;
 use crate::encode;
 use crate::worker::Worker;
 
@@ -36,8 +35,7 @@ impl<D: Driver> Worker<D> {
     ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         // What has begun to be answered is not asked again.
-        let http = self.downs.get(stream.down).and_then(Down::http);
-        let is_open = http.is_some_and(|http| !http.has_answered());
+        let is_open = self.downs.get(stream.down).is_some_and(|down| !down.has_answered(stream));
         if is_open && stream.retry().is_some_and(is_covered) && stream.takes_retry() {
             self.try_again(key);
         } else {
@@ -72,10 +70,7 @@ impl<D: Driver> Worker<D> {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.try_deadline = None;
         }
-        if let Some(up) = self.streams.get_mut(key).and_then(|stream| stream.up.take()) {
-            self.unbind(up);
-            self.discard(up);
-        }
+        self.leave_up(key);
         self.uncount(key);
         let renewed = self.renew_head(key).is_some();
         if !renewed {
@@ -92,7 +87,7 @@ impl<D: Driver> Worker<D> {
             return Some(());
         }
         let down = self.downs.get(stream.down)?;
-        let manager = down.http()?.manager();
+        let manager = down.manager()?;
         // What we have written is within what we accept: only the number of attempts changes.
         let limits = h1::Limits {
             head_bytes_max: h1::HEAD_BYTES_MAX,

@@ -21,6 +21,13 @@ pub(crate) fn unsent_max(pool: &Pool) -> usize {
     (free / SHARE_PARTS).min(UNSENT_HIGH)
 }
 
+/// Memory is scarce, and whoever has not passed on so many bytes holds more than its share. Windows
+/// bound it otherwise.
+pub(crate) fn is_too_much(pool: &Pool, owed: usize) -> bool {
+    let most = unsent_max(pool);
+    most < UNSENT_HIGH && owed > most
+}
+
 /// What to arm a receive with that asks for buffers of this size: a budget in bytes, and the size
 /// that can be afforded.
 pub(crate) fn receive(pool: &Pool, asked: Size) -> (usize, Size) {

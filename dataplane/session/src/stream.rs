@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use config::snapshot::{ClusterId, Forward, Retry, RouteAction};
-use policy::reply::Reason;
+use policy::reply::{self, Reason};
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key, Pool, Timer};
 use upstream::{Lease, NoHost, Pick, Request};
@@ -15,13 +15,15 @@ use wire::head::{Framing, Head};
 
 use crate::down::Down;
 use crate::encode::{self, Piece};
+use crate::h2::Returning;
 use crate::held::Held;
 use crate::keys::{Alarm, NOBODY};
 use crate::limits::{BODY_WAITING_MAX, RETRY_MS_MAX};
 use crate::pool::reason_of;
 use crate::response::Client;
+use crate::serving::Asker;
 use crate::share;
-use crate::up::{For, UpState};
+use crate::up::{For, Speaks, UpState};
 use crate::view::Taken;
 use crate::worker::Worker;
 
@@ -45,14 +47,14 @@ pub(crate) struct Stream {
     pick: Option<Pick>,
     counted: Option<Request>,
     /// It waits for a connection to that host to come free.
-    is_queued: bool,
+    pub(crate) is_queued: bool,
     /// The client has sent its last byte.
     pub(crate) is_request_done: bool,
     /// Body bytes have been passed up: another attempt could not send them again.
     pub(crate) is_spent: bool,
     /// Body bytes that wait for the upstream connection.
-    waiting: Held,
-    waiting_bytes: usize,
+    pub(crate) waiting: Held,
+    pub(crate) waiting_bytes: usize,
     pub(crate) attempts: u32,
     retries_left: u32,
     has_met_stale: bool,
@@ -61,7 +63,27 @@ pub(crate) struct Stream {
     /// When anything last moved.
     pub(crate) active_at: Nanos,
     pub(crate) timer: Option<Timer>,
-    deadline: Option<Nanos>,
+    /// It is a call by gRPC.
+    pub(crate) is_grpc: bool,
+    /// What the client has said of the scheme (HTTP/2).
+    pub(crate) scheme: Option<&'static str>,
+    /// The stream of an upstream's connection by HTTP/2.
+    pub(crate) up_id: u32,
+    /// Body bytes of the answer that the upstream has not been told of as consumed.
+    pub(crate) up_debt: usize,
+    /// It stands among the pending ones of that connection.
+    pub(crate) is_up_listed: bool,
+    /// The request has been sent to its end on it.
+    pub(crate) is_up_ended: bool,
+    /// A part of the answer has come on it.
+    pub(crate) has_begun: bool,
+    /// The answer has come whole on it.
+    pub(crate) is_response_done: bool,
+    /// The fields behind the request's body.
+    pub(crate) trailers: Option<Box<Head>>,
+    /// What is on its way to a client by HTTP/2.
+    pub(crate) returning: Option<Box<Returning>>,
+    pub(crate) deadline: Option<Nanos>,
     pub(crate) try_deadline: Option<Nanos>,
     /// When the next attempt begins.
     pub(crate) retry_at: Option<Nanos>,
@@ -93,6 +115,16 @@ impl Stream {
             sent_at: now,
             active_at: now,
             timer: None,
+            is_grpc: reply::is_grpc(head),
+            scheme: None,
+            up_id: 0,
+            up_debt: 0,
+            is_up_listed: false,
+            is_up_ended: false,
+            has_begun: false,
+            is_response_done: false,
+            trailers: None,
+            returning: None,
             deadline: None,
             try_deadline: None,
             retry_at: None,
@@ -151,7 +183,8 @@ impl Stream {
 
     fn next_alarm(&self) -> Option<Nanos> {
         let idle = self.idle_limit.map(|limit| self.active_at.after(limit));
-        [self.deadline, self.try_deadline, self.retry_at, idle].into_iter().flatten().min()
+        let whole = self.returning.as_ref().and_then(|returning| returning.whole_by);
+        [self.deadline, self.try_deadline, self.retry_at, idle, whole].into_iter().flatten().min()
     }
 }
 
@@ -177,7 +210,13 @@ impl<D: Driver> Worker<D> {
         if let Some(limit) = stream.retry().and_then(|retry| retry.per_try_timeout) {
             stream.try_deadline = Some(now.after(limit));
         }
-        if let Some(up) = self.idle_up(&pick) {
+        let speaks = self.speaks(key);
+        if speaks != Speaks::Http1 && self.send_shared(key, &pick, speaks) {
+            return;
+        }
+        if speaks != Speaks::Http2
+            && let Some(up) = self.idle_up(&pick)
+        {
             return self.attach(key, up);
         }
         match self.clusters.open(pick.host) {
@@ -201,8 +240,18 @@ impl<D: Driver> Worker<D> {
             self.give_back(lease, NOBODY);
             return self.choose_again(key);
         }
-        match self.dial(&pick, lease, For::Stream(key)) {
+        let speaks = self.speaks(key);
+        if speaks != Speaks::Http1
+            && let Some(up) = self.clusters.shared(lease.host)
+        {
+            self.give_back(lease, NOBODY);
+            return self.attach_h2(key, up);
+        }
+        match self.dial(&pick, lease, For::Stream(key), speaks) {
             Ok(up) => {
+                if speaks == Speaks::Http2 {
+                    self.clusters.make(lease.host, up);
+                }
                 if let Some(stream) = self.streams.get_mut(key) {
                     stream.up = Some(up);
                 }
@@ -214,7 +263,7 @@ impl<D: Driver> Worker<D> {
 
     /// The host has left while the request waited for it: it was never asked, so this attempt does
     /// not count.
-    fn choose_again(&mut self, key: Key) {
+    pub(crate) fn choose_again(&mut self, key: Key) {
         self.uncount(key);
         if let Some(stream) = self.streams.get_mut(key) {
             stream.attempts = stream.attempts.saturating_sub(1);
@@ -223,7 +272,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// All connections to the host are taken: waits for one to come free.
-    fn queue(&mut self, key: Key, pick: &Pick) {
+    pub(crate) fn queue(&mut self, key: Key, pick: &Pick) {
         match self.clusters.wait(pick.host, key) {
             Ok(()) => {
                 if let Some(stream) = self.streams.get_mut(key) {
@@ -284,7 +333,7 @@ impl<D: Driver> Worker<D> {
         match sent {
             Ok(()) => {
                 self.set_alarm(key);
-                self.ready.push(down);
+                self.wake(down, key);
             }
             Err(_) => self.on_response_broken(up_key, false),
         }
@@ -303,8 +352,11 @@ impl<D: Driver> Worker<D> {
             if let Piece::Data(bytes) = piece {
                 stream.waiting_bytes += bytes.len();
                 if stream.waiting.push(self.io.driver.pool(), bytes).is_err() {
-                    self.fail(key, Reason::UpstreamOverflow);
+                    return self.fail(key, Reason::UpstreamOverflow);
                 }
+            }
+            if let Some(up) = stream.up {
+                self.list_up(up, key);
             }
             return;
         };
@@ -342,8 +394,11 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.timer = None;
         let is_over = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
+        let whole_by = stream.returning.as_ref().and_then(|returning| returning.whole_by);
         if is_over(stream.deadline) {
             self.fail(key, Reason::ResponseTimeout);
+        } else if is_over(whole_by) {
+            self.fail(key, Reason::RequestTimeout);
         } else if is_over(stream.retry_at) {
             stream.retry_at = None;
             self.send_request(key);
@@ -371,8 +426,14 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn fail(&mut self, key: Key, reason: Reason) {
         let Some(stream) = self.streams.get(key) else { return };
         let down = stream.down;
+        if let Some(returning) = &stream.returning {
+            return match returning.is_answered {
+                false => self.reply(Asker { down, stream: Some(key) }, reason),
+                true => self.break_off(key),
+            };
+        }
         match self.downs.get(down).and_then(Down::http).and_then(|http| http.answered) {
-            None => self.reply(down, reason),
+            None => self.reply(Asker::of(down), reason),
             // Half an answer cannot be taken back; the client must see that it is half.
             Some(Framing::UntilClose) => self.abort_down(down),
             Some(_) => self.close_down(down),
@@ -385,8 +446,30 @@ impl<D: Driver> Worker<D> {
         let Some(mut stream) = self.streams.remove(key) else { return };
         self.io.rearm(&mut stream.timer, None, Alarm::Stream(key));
         if let Some(up) = stream.up {
-            self.unbind(up);
-            self.discard(up);
+            let (id, debt) = (stream.up_id, stream.up_debt);
+            self.let_go(up, id, debt);
         }
+        if let Some(returning) = stream.returning.take() {
+            self.settle_returning(stream.down, returning);
+        }
+    }
+
+    /// The stream lets go of its upstream connection, whatever came over it by now.
+    pub(crate) fn leave_up(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let (id, debt) = (std::mem::take(&mut stream.up_id), std::mem::take(&mut stream.up_debt));
+        if let Some(up) = stream.up.take() {
+            self.let_go(up, id, debt);
+        }
+    }
+
+    /// One of many requests is given up by itself; what serves one alone is closed with it.
+    fn let_go(&mut self, up: Key, id: u32, debt: usize) {
+        if self.ups.get(up).is_some_and(|up| matches!(up.state, UpState::Http2(_))) {
+            let now = self.io.driver.now();
+            return self.settle_up_h2(up, id, debt, now);
+        }
+        self.unbind(up);
+        self.discard(up);
     }
 }

@@ -4,9 +4,11 @@ use config::snapshot::UpstreamTransport;
 use policy::reply::Reason;
 use ring::driver::{Driver, Failure, Nanos, Op, Socket, What};
 use ring::{Buf, Key, Timer};
+use tls::ClientContext;
 use upstream::Lease;
 
 use crate::counters::Counter;
+use crate::h2::Http2Up;
 use crate::keys::Alarm;
 use crate::response::Client;
 use crate::transport::{Fault, Receiving, Side, Transport};
@@ -18,6 +20,8 @@ pub(crate) struct Up {
     pub(crate) state: UpState,
     /// The right to the connection, given back when it is closed.
     pub(crate) lease: Lease,
+    /// What HTTP is spoken over it.
+    pub(crate) speaks: Speaks,
     /// What the socket will speak once it is connected.
     pub(crate) transport: UpstreamTransport,
     /// Connection and handshake must be done by then.
@@ -37,8 +41,19 @@ pub(crate) enum UpState {
     Idle,
     /// It serves a request.
     Http(Client),
+    /// It serves many requests.
+    Http2(Box<Http2Up>),
     /// It is one half of a proxied connection; the other half's key.
     Tcp(Key),
+}
+
+/// What HTTP a connection to an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    Http2,
+    /// What TLS agrees on.
+    Negotiated,
 }
 
 /// Whom a connection is made for.
@@ -67,6 +82,26 @@ impl Up {
     /// It has served a request before: a failure may mean no more than an idle time-out there.
     pub(crate) fn is_reused(&self) -> bool {
         self.lease.requests > 1
+    }
+
+    /// The transport stands, and HTTP/2 is what to speak over it.
+    fn is_h2(&self) -> bool {
+        match self.speaks {
+            Speaks::Http1 => false,
+            Speaks::Http2 => true,
+            Speaks::Negotiated => self.io.peer().is_some_and(|peer| peer.alpn == b"h2"),
+        }
+    }
+}
+
+impl Speaks {
+    /// What to offer TLS where the configuration does not say it.
+    fn offer(self, context: &ClientContext) -> Option<Vec<Vec<u8>>> {
+        match (self, context.offers_protocols()) {
+            (Self::Http1, _) | (_, true) => None,
+            (Self::Http2, false) => Some(vec![b"h2".to_vec()]),
+            (Self::Negotiated, false) => Some(vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
+        }
     }
 }
 
@@ -107,11 +142,13 @@ impl<D: Driver> Worker<D> {
         let UpstreamTransport::Tls(context) = &up.transport else {
             return self.on_up_ready(key, purpose);
         };
-        let begun = context.connect(None, None).map_err(Fault::Tls).and_then(|client| {
-            up.io.secure(Side::Client(client));
-            up.state = UpState::Handshaking(purpose);
-            up.io.hello(&mut self.io.driver, &mut self.io.scratch)
-        });
+        let offer = up.speaks.offer(context);
+        let begun =
+            context.connect(offer.as_deref(), None).map_err(Fault::Tls).and_then(|client| {
+                up.io.secure(Side::Client(client));
+                up.state = UpState::Handshaking(purpose);
+                up.io.hello(&mut self.io.driver, &mut self.io.scratch)
+            });
         match begun {
             Ok(()) => {
                 up.io.arm(&mut self.io.driver);
@@ -127,6 +164,7 @@ impl<D: Driver> Worker<D> {
         let Some(up) = self.ups.get_mut(key) else { return };
         self.io.rearm(&mut up.timer, None, Alarm::Up(key));
         match purpose {
+            For::Stream(stream) if up.is_h2() => self.begin_up_h2(key, stream),
             For::Stream(stream) => {
                 up.io.arm(&mut self.io.driver);
                 self.attach(stream, key);
@@ -180,6 +218,9 @@ impl<D: Driver> Worker<D> {
                 // It was sent before the request was: an answer to nothing.
                 self.on_response_broken(key, false);
             }
+            Some(UpState::Http2(_)) => {
+                plain.drain(..).for_each(|bytes| self.on_up_h2_bytes(key, bytes));
+            }
             Some(UpState::Http(_)) => {
                 let mut left = plain.len();
                 plain.drain(..).for_each(|bytes| {
@@ -204,7 +245,7 @@ impl<D: Driver> Worker<D> {
             UpState::Connecting(_) => {}
             UpState::Handshaking(_) => self.on_broken(key, Broken::Tls),
             UpState::Idle => self.discard(key),
-            UpState::Http(_) => self.on_broken(key, Broken::Eof),
+            UpState::Http(_) | UpState::Http2(_) => self.on_broken(key, Broken::Eof),
             UpState::Tcp(down) => self.finish_down(*down),
         }
     }
@@ -214,14 +255,20 @@ impl<D: Driver> Worker<D> {
         if !up.io.is_clear(&self.io.driver) {
             return;
         }
-        let feeder = match &up.state {
-            UpState::Tcp(down) => Some(*down),
-            UpState::Http(client) => self.streams.get(client.stream).map(|stream| stream.down),
-            UpState::Connecting(_) | UpState::Handshaking(_) | UpState::Idle => None,
-        };
-        if let Some(down) = feeder {
-            self.ready.push(down);
-            self.rearm_down(down);
+        match &up.state {
+            UpState::Tcp(down) => {
+                let down = *down;
+                self.ready.push(down);
+                self.rearm_down(down);
+            }
+            UpState::Http(client) => {
+                let key = client.stream;
+                let Some(down) = self.streams.get(key).map(|stream| stream.down) else { return };
+                self.wake(down, key);
+                self.rearm_down(down);
+            }
+            UpState::Http2(_) => self.ready_ups.push(key),
+            UpState::Connecting(_) | UpState::Handshaking(_) | UpState::Idle => {}
         }
     }
 
@@ -231,10 +278,30 @@ impl<D: Driver> Worker<D> {
         let down = match &up.state {
             UpState::Tcp(down) => Some(*down),
             UpState::Http(client) => self.streams.get(client.stream).map(|stream| stream.down),
-            UpState::Connecting(_) | UpState::Handshaking(_) | UpState::Idle => None,
+            UpState::Http2(_)
+            | UpState::Connecting(_)
+            | UpState::Handshaking(_)
+            | UpState::Idle => None,
         };
         let taker = down.and_then(|down| self.downs.get(down));
         if taker.is_some_and(|down| down.io.is_congested(&self.io.driver)) {
+            if let UpState::Http(client) = &up.state {
+                let stream = client.stream;
+                self.starve(stream);
+            }
+            return;
+        }
+        if let UpState::Http(client) = &up.state
+            && let Some(stream) = self.streams.get_mut(client.stream)
+            && let Some(returning) = &mut stream.returning
+            && returning.is_full(self.io.driver.pool())
+        {
+            returning.is_starving = true;
+            return;
+        }
+        if let UpState::Http2(two) = &up.state
+            && two.is_held_back(self.io.driver.pool())
+        {
             return;
         }
         if let (UpState::Tcp(_), Some(down)) = (&up.state, down)
@@ -264,6 +331,8 @@ impl<D: Driver> Worker<D> {
         if matches!(up.state, UpState::Connecting(_) | UpState::Handshaking(_)) {
             let failure = Failure { op: Op::Connect, errno: ETIMEDOUT };
             self.on_broken(key, Broken::Connect(failure));
+        } else {
+            self.on_up_h2_alarm(key);
         }
     }
 
@@ -278,14 +347,17 @@ impl<D: Driver> Worker<D> {
                 self.close_down(down);
             }
             UpState::Http(_) => self.on_response_broken(key, broken == Broken::Eof),
+            UpState::Http2(_) => self.end_up_h2(key, Reason::ConnectionTermination),
             UpState::Connecting(purpose) | UpState::Handshaking(purpose) => {
                 let purpose = *purpose;
                 self.io.counters.count(Counter::UpstreamConnectFail);
+                self.fail_waiters(key, why(broken));
                 self.discard(key);
                 match purpose {
                     For::Tcp(down) => self.connect_tcp(down),
                     For::Stream(stream) => self.on_connect_failed(stream, why(broken)),
                 }
+                self.fail_failed();
             }
         }
     }

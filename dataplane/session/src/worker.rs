@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use config::swap::Reader;
+use policy::reply::Reason;
 use ring::driver::{Driver, Event, Nanos, What};
 use ring::{Buf, Key, Slab, Timer, Waker, Wheel};
 use upstream::{Clusters, Lease};
@@ -15,6 +16,7 @@ use wire::head::Head;
 use crate::accept::Accept;
 use crate::counters::{Counter, Counters};
 use crate::down::Down;
+use crate::h2::Returning;
 use crate::keys::{Alarm, Owner};
 use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, TRIM_BYTES, UPSTREAM_MAX};
 use crate::stream::Stream;
@@ -96,10 +98,19 @@ pub struct Worker<D: Driver> {
     pub(crate) clusters: Clusters<Key>,
     /// Clients' connections that can go on with what they hold.
     pub(crate) ready: Vec<Key>,
+    /// Connections to upstreams by HTTP/2 that have something to do.
+    pub(crate) ready_ups: Vec<Key>,
+    /// Requests whose connection could not be made.
+    pub(crate) failed: Vec<(Key, Reason)>,
     /// Requests that waited and may now connect.
     pub(crate) granted: Vec<(Key, Lease)>,
     pub(crate) plain: Vec<Buf>,
     pub(crate) evicted: Vec<Key>,
+    /// Streams whose turn it is.
+    pub(crate) turns: Vec<Key>,
+    /// Kept for the next requests by HTTP/2.
+    #[allow(clippy::vec_box)] // the boxes themselves are what is used again
+    pub(crate) spare_returning: Vec<Box<Returning>>,
     pub(crate) draining: bool,
     /// Counts the turns of the loop.
     pub(crate) turn: u64,
@@ -133,9 +144,13 @@ impl<D: Driver> Worker<D> {
             streams: Slab::new(STREAMS_MAX),
             clusters: Clusters::new(index, workers),
             ready: Vec::new(),
+            ready_ups: Vec::new(),
+            failed: Vec::new(),
             granted: Vec::new(),
             plain: Vec::new(),
             evicted: Vec::new(),
+            turns: Vec::new(),
+            spare_returning: Vec::new(),
             draining: false,
             turn: 0,
             index,
@@ -244,6 +259,8 @@ impl<D: Driver> Worker<D> {
                 self.serve(key);
             } else if let Some((stream, lease)) = self.granted.pop() {
                 self.connect_granted(stream, lease);
+            } else if let Some(key) = self.ready_ups.pop() {
+                self.serve_up_h2(key);
             } else {
                 return;
             }

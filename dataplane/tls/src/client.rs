@@ -78,6 +78,11 @@ impl ClientContext {
             && self.spec.trust.as_ref().is_none_or(|trust| trust.is_filled())
     }
 
+    /// Application protocols are offered without an override.
+    pub fn offers_protocols(&self) -> bool {
+        !self.spec.alpn.is_empty()
+    }
+
     /// Begins a handshake with the newest secrets; `output` has the ClientHello. The overrides
     /// take the place of the specification's `alpn` and `sni` for this connection. Refused with
     /// `tls.secret_missing` while a secret has not arrived.

@@ -13,7 +13,7 @@ use crate::state::{NoHost, State};
 pub struct Clusters<K> {
     worker: usize,
     workers: usize,
-    states: Vec<State<K>>,
+    pub(crate) states: Vec<State<K>>,
 }
 
 /// The host for a request or a connection.
@@ -183,6 +183,7 @@ impl<K: Copy + Eq> Clusters<K> {
         if let Some(at) = host.idle.iter().position(|idle| idle.key == key) {
             host.idle.remove(at);
         }
+        host.unshare(key);
         host.connections = host.connections.saturating_sub(1);
         state.breaker.connections = state.breaker.connections.saturating_sub(1);
         let next = state.grant(lease.host.cluster);
@@ -205,6 +206,13 @@ impl<K: Copy + Eq> Clusters<K> {
         }
     }
 
+    /// The requests that a connection may be used for have been served by this one.
+    pub fn is_spent(&self, lease: &Lease) -> bool {
+        let cluster = self.cluster(lease.host.cluster);
+        let most = cluster.map_or(1, |cluster| cluster.max_requests_per_connection);
+        most > 0 && lease.requests >= most
+    }
+
     /// Idle connections in all pools.
     pub fn idle_len(&self) -> usize {
         self.hosts().map(|host| host.idle.len()).sum()
@@ -219,7 +227,7 @@ impl<K: Copy + Eq> Clusters<K> {
         self.states.iter().flat_map(|state| &state.hosts)
     }
 
-    fn state(&mut self, host: HostId) -> Option<&mut State<K>> {
+    pub(crate) fn state(&mut self, host: HostId) -> Option<&mut State<K>> {
         self.states.get_mut(host.cluster.0 as usize)
     }
 }

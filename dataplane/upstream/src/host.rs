@@ -58,6 +58,14 @@ pub(crate) struct Idle<K> {
     pub(crate) requests: u32,
 }
 
+/// A connection that many requests share (HTTP/2).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shared<K> {
+    pub(crate) key: K,
+    /// It serves none now.
+    pub(crate) is_idle: bool,
+}
+
 /// A host of a cluster. Its place in the table is kept while anything of it is alive.
 #[derive(Debug)]
 pub(crate) struct Host<K> {
@@ -73,6 +81,10 @@ pub(crate) struct Host<K> {
     pub(crate) touched: bool,
     /// The last is the one that was used last.
     pub(crate) idle: Vec<Idle<K>>,
+    /// Connections that are shared by many requests, and have room for another.
+    pub(crate) shared: Vec<Shared<K>>,
+    /// One that will be, and is being made.
+    pub(crate) making: Option<K>,
     pub(crate) waiting: VecDeque<K>,
     /// It stands in its cluster's line for the next connection, perhaps without a waiter by now.
     pub(crate) has_turn: bool,
@@ -102,6 +114,8 @@ impl<K: Copy + Eq> Host<K> {
             requests: 0,
             touched: false,
             idle: Vec::new(),
+            shared: Vec::new(),
+            making: None,
             waiting: VecDeque::new(),
             has_turn: false,
         }

@@ -13,6 +13,7 @@ mod breaker;
 mod clusters;
 mod edf;
 mod host;
+mod shared;
 mod state;
 mod waiting;
 

@@ -222,6 +222,7 @@ impl<K: Copy + Eq> State<K> {
             && host.life == Life::Alive
         {
             host.evict(u64::MAX, evicted);
+            evicted.extend(host.shared.drain(..).map(|shared| shared.key));
             host.life = Life::Leaving;
         }
         self.settle(slot);

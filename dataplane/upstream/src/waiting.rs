@@ -69,6 +69,12 @@ impl<K: Copy + Eq> State<K> {
             let count = wanted.min(host.idle.len());
             evicted.extend(host.idle.drain(..count).map(|idle| idle.key));
             wanted -= count;
+            host.shared.retain(|shared| {
+                let goes = wanted > 0 && shared.is_idle;
+                wanted -= usize::from(goes);
+                evicted.extend(goes.then_some(shared.key));
+                !goes
+            });
         }
     }
 

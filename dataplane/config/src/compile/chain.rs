@@ -18,7 +18,7 @@ use super::http_filter::type_name;
 use super::scope::Scope;
 use super::{hcm, rbac, tcp, tls as tls_context, value};
 use crate::limits::MAX_FILTERS;
-use crate::snapshot::{self, ChainMatch, NetworkRbac, SourceType, Terminal, Transport};
+use crate::snapshot::{self, ChainMatch, Codec, NetworkRbac, SourceType, Terminal, Transport};
 
 pub(crate) fn compile(
     at: &At<'_>,
@@ -34,12 +34,17 @@ pub(crate) fn compile(
     let place = at.field("filter_chain_match");
     let matches = filter_chain_match.as_ref().map(|given| matches(&place, given)).transpose()?;
     let (rbac, terminal) = network_filters(&at.field("filters"), filters, scope)?;
-    let http = matches!(terminal, Terminal::Http(_));
+    let only_http1 = matches!(&terminal, Terminal::Http(manager) if manager.codec == Codec::Http1);
     let timeout = at.field("transport_socket_connect_timeout");
     Ok(snapshot::FilterChain {
         name: name.as_str().into(),
         matches: matches.unwrap_or_default(),
-        tls: transport(&at.field("transport_socket"), transport_socket.as_ref(), http, scope)?,
+        tls: transport(
+            &at.field("transport_socket"),
+            transport_socket.as_ref(),
+            only_http1,
+            scope,
+        )?,
         tls_timeout: value::timeout(&timeout, transport_socket_connect_timeout, None)?,
         rbac,
         terminal,
@@ -109,7 +114,7 @@ fn transport_of(at: &At<'_>, name: &str) -> Result<Option<Transport>, Fault> {
 fn transport(
     at: &At<'_>,
     socket: Option<&TransportSocket>,
-    http: bool,
+    only_http1: bool,
     scope: &mut Scope<'_>,
 ) -> Result<Option<Arc<ServerContext>>, Fault> {
     let Some(socket) = socket else { return Ok(None) };
@@ -118,7 +123,7 @@ fn transport(
     let kind = type_name(any);
     if kind == DownstreamTlsContext::full_name() {
         let context: DownstreamTlsContext = typed(&at, any)?;
-        return tls_context::server(&at, &context, http, scope).map(Some);
+        return tls_context::server(&at, &context, only_http1, scope).map(Some);
     }
     if kind == RawBuffer::full_name() {
         return Ok(None);

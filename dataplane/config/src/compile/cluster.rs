@@ -8,9 +8,9 @@ use std::time::Duration;
 use api::envoy::cluster::circuit_breakers::Thresholds;
 use api::envoy::cluster::cluster::common_lb_config::LocalityConfigSpecifier;
 use api::envoy::cluster::cluster::{
-    ClusterDiscoveryType, ClusterProtocolSelection, CommonLbConfig, DiscoveryType,
-    EdsClusterConfig, LbConfig, LbPolicy as Policy, LeastRequestLbConfig, OriginalDstLbConfig,
-    RoundRobinLbConfig, TransportSocketMatch, common_lb_config::ZoneAwareLbConfig,
+    ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig,
+    LbPolicy as Policy, LeastRequestLbConfig, OriginalDstLbConfig, RoundRobinLbConfig,
+    TransportSocketMatch, common_lb_config::ZoneAwareLbConfig,
 };
 use api::envoy::cluster::{CircuitBreakers, Cluster, UpstreamConnectionOptions};
 use api::envoy::core::{BindConfig, RoutingPriority, TransportSocket};
@@ -26,9 +26,7 @@ use super::http_filter::type_name;
 use super::scope::{Needs, Scope};
 use super::{source, tls as tls_context, upstream_http, value};
 use crate::limits::MAX_TRANSPORT_MATCHES;
-use crate::snapshot::{
-    self, Discovery, Endpoints, LbPolicy, TransportMatch, UpstreamProtocol, UpstreamTransport,
-};
+use crate::snapshot::{self, Discovery, Endpoints, LbPolicy, TransportMatch, UpstreamTransport};
 
 /// Envoy's defaults.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,14 +54,15 @@ pub(crate) fn compile(
     decide!(at, cluster => Cluster {
         used: transport_socket_matches, name, eds_cluster_config, connect_timeout, lb_policy,
             load_assignment, max_requests_per_connection, circuit_breakers,
-            common_http_protocol_options, http_protocol_options, typed_extension_protocol_options,
+            common_http_protocol_options, http_protocol_options, http2_protocol_options,
+            typed_extension_protocol_options,
             upstream_bind_config, common_lb_config, transport_socket, protocol_selection,
             upstream_connection_options, cluster_discovery_type, lb_config;
         refused: transport_socket_matcher, per_connection_buffer_high_watermark_timeout,
-            health_checks, upstream_http_protocol_options, http2_protocol_options,
-            outlier_detection, lb_subset_config, filters, load_balancing_policy, lrs_server,
-            lrs_report_endpoint_metrics, upstream_config, preconnect_policy,
-            connection_pool_per_downstream_connection, queuing_policies;
+            health_checks, upstream_http_protocol_options, outlier_detection, lb_subset_config,
+            filters, load_balancing_policy, lrs_server, lrs_report_endpoint_metrics,
+            upstream_config, preconnect_policy, connection_pool_per_downstream_connection,
+            queuing_policies;
         // No kind of cluster that is supported looks up names.
         without_effect: dns_refresh_rate, dns_jitter, dns_failure_refresh_rate, respect_dns_ttl,
             dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups, dns_resolution_config,
@@ -73,8 +72,7 @@ pub(crate) fn compile(
             ignore_health_on_host_removal;
     });
     let place = at.field("protocol_selection");
-    // HTTP/1.1 is all that is spoken on either side, so both values mean the same.
-    let _: ClusterProtocolSelection = value::enumeration(&place, *protocol_selection)?;
+    let selection = value::enumeration(&place, *protocol_selection)?;
     let (name, id) = scope.names.id(&at.field("name"), name)?;
     let discovery = discovery(at, cluster_discovery_type.as_ref())?;
     let common = at.field("common_lb_config");
@@ -83,8 +81,8 @@ pub(crate) fn compile(
     let mut http = upstream_http::options(&http, typed_extension_protocol_options)?;
     let common = at.field("common_http_protocol_options");
     http.common(&common, common_http_protocol_options.as_ref())?;
-    let http1 = at.field("http_protocol_options");
-    upstream_http::http1(&http1, http_protocol_options.as_ref())?;
+    let old = (http_protocol_options.as_ref(), http2_protocol_options.as_ref());
+    http.old_protocol(at, selection, old)?;
     let place = at.field("connect_timeout");
     let connect = value::duration(&place, connect_timeout)?.unwrap_or(CONNECT_TIMEOUT);
     if connect.is_zero() {
@@ -110,7 +108,8 @@ pub(crate) fn compile(
                 .unwrap_or_else(|| value::u32_or(max_requests_per_connection, 0)),
             idle_timeout: http.idle_timeout,
             port_override: port_override(at, lb)?,
-            protocol: UpstreamProtocol::Http1,
+            protocol: http.protocol.unwrap_or_default(),
+            http2: http.http2,
             keepalive_s: keepalive(at, upstream_connection_options.as_ref())?,
             name,
         },

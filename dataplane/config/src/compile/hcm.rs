@@ -13,9 +13,9 @@ use api::envoy::hcm::{HttpConnectionManager, Rds, RequestIdExtension};
 
 use super::at::{At, Fault, decide};
 use super::scope::Scope;
-use super::{action, http_filter, route, source, value};
+use super::{action, http_filter, http2, route, source, value};
 use crate::snapshot::{
-    ClientCert, EscapedSlashes, ForwardClientCert, HttpManager, Routes, ServerHeader,
+    ClientCert, Codec, EscapedSlashes, ForwardClientCert, HttpManager, Routes, ServerHeader,
 };
 
 /// Envoy's defaults.
@@ -31,12 +31,13 @@ pub(crate) fn compile(
 ) -> Result<HttpManager, Fault> {
     decide!(at, manager => HttpConnectionManager {
         used: codec_type, stat_prefix, http_filters, tracing, common_http_protocol_options,
-            http_protocol_options, server_name, server_header_transformation,
-            max_request_headers_kb, stream_idle_timeout, request_timeout, request_headers_timeout,
-            use_remote_address, via, generate_request_id, preserve_external_request_id,
-            forward_client_cert_details, set_current_client_cert_details, proxy_100_continue,
-            upgrade_configs, normalize_path, merge_slashes, path_with_escaped_slashes_action,
-            request_id_extension, route_specifier;
+            http_protocol_options, http2_protocol_options, server_name,
+            server_header_transformation, max_request_headers_kb, stream_idle_timeout,
+            request_timeout, request_headers_timeout, use_remote_address, via,
+            generate_request_id, preserve_external_request_id, forward_client_cert_details,
+            set_current_client_cert_details, proxy_100_continue, upgrade_configs, normalize_path,
+            merge_slashes, path_with_escaped_slashes_action, request_id_extension,
+            route_specifier;
         refused: http3_protocol_options, scheme_header_transformation, stream_flush_timeout,
             access_log, xff_num_trusted_hops, original_ip_detection_extensions,
             early_header_mutation_extensions, internal_address_config, skip_xff_append,
@@ -46,28 +47,26 @@ pub(crate) fn compile(
             proxy_status_config, typed_header_validation_config, append_x_forwarded_port,
             forward_proto_config, strip_port_mode;
         refused_if_true: add_user_agent, stream_error_on_invalid_http_message;
-        without_effect: http1_safe_max_connection_duration, http2_protocol_options,
-            drain_timeout, drain_timeout_jitter, delayed_close_timeout, access_log_flush_interval,
-            flush_access_log_on_new_request, access_log_options, append_local_overload,
-            add_proxy_protocol_connection_state;
+        without_effect: http1_safe_max_connection_duration, drain_timeout, drain_timeout_jitter,
+            delayed_close_timeout, access_log_flush_interval, flush_access_log_on_new_request,
+            access_log_options, append_local_overload, add_proxy_protocol_connection_state;
     });
-    codec(&at.field("codec_type"), *codec_type)?;
     self::tracing(&at.field("tracing"), tracing.as_ref())?;
     request_id(&at.field("request_id_extension"), request_id_extension.as_ref())?;
     let filters = http_filter::compile(&at.field("http_filters"), http_filters)?;
     let http1 = http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())?;
     let common = at.field("common_http_protocol_options");
     let common = common_options(&common, common_http_protocol_options.as_ref())?;
+    let place = at.field("http2_protocol_options");
     let slashes = at.field("path_with_escaped_slashes_action");
     let time = |name: &str, given, default| value::timeout(&at.field(name), given, default);
     Ok(HttpManager {
+        codec: codec(&at.field("codec_type"), *codec_type)?,
+        http2: http2::compile(&place, http2_protocol_options.as_ref())?,
         stat_prefix: stat_prefix.as_str().into(),
         routes: routes(at, route_specifier.as_ref(), scope)?,
         filters: filters.filters,
-        server_name: match server_name.is_empty() {
-            true => "envoy".into(),
-            false => server_name.as_str().into(),
-        },
+        server_name: server_name_or_default(server_name),
         server_header: server_header(at, *server_header_transformation)?,
         upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
         via: Some(via.as_str()).filter(|via| !via.is_empty()).map(Arc::from),
@@ -95,12 +94,16 @@ pub(crate) fn compile(
     })
 }
 
-fn codec(at: &At<'_>, number: i32) -> Result<(), Fault> {
+fn server_name_or_default(name: &str) -> Arc<str> {
+    if name.is_empty() { "envoy".into() } else { name.into() }
+}
+
+fn codec(at: &At<'_>, number: i32) -> Result<Codec, Fault> {
     match value::enumeration(at, number)? {
-        CodecType::Auto | CodecType::Http1 => Ok(()),
-        CodecType::Http2 | CodecType::Http3 => {
-            Err(at.unsupported("only HTTP/1.1 is spoken: use AUTO or HTTP1"))
-        }
+        CodecType::Auto => Ok(Codec::Auto),
+        CodecType::Http1 => Ok(Codec::Http1),
+        CodecType::Http2 => Ok(Codec::Http2),
+        CodecType::Http3 => Err(at.unsupported("HTTP/3 is not spoken: use AUTO, HTTP1 or HTTP2")),
     }
 }
 

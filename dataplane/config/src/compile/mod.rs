@@ -12,6 +12,7 @@ mod compiler;
 mod endpoint;
 mod hcm;
 mod headers;
+mod http2;
 mod http_filter;
 mod inspect;
 mod listener;

@@ -50,6 +50,7 @@ pub(crate) fn compile(at: &At<'_>, policy: &RetryPolicy) -> Result<Option<Retry>
     let asks = retry.on_connect_failure
         || retry.on_reset
         || retry.on_rate_limited
+        || retry.on_grpc != 0
         || !retry.on_status.is_empty();
     Ok(Some(retry).filter(|_| asks))
 }
@@ -103,13 +104,13 @@ fn add(at: &At<'_>, condition: &str, retry: &mut Retry) -> Result<(), Fault> {
         }
         "retriable-4xx" => retry.on_status.push((409, 409)),
         "envoy-ratelimited" => retry.on_rate_limited = true,
-        // Conditions of gRPC and HTTP/3, which HTTP/1.1 upstreams never meet.
-        "cancelled"
-        | "deadline-exceeded"
-        | "internal"
-        | "resource-exhausted"
-        | "unavailable"
-        | "http3-post-connect-failure" => {}
+        "cancelled" => retry.on_grpc |= 1 << 1,
+        "deadline-exceeded" => retry.on_grpc |= 1 << 4,
+        "resource-exhausted" => retry.on_grpc |= 1 << 8,
+        "internal" => retry.on_grpc |= 1 << 13,
+        "unavailable" => retry.on_grpc |= 1 << 14,
+        // HTTP/3 is not spoken.
+        "http3-post-connect-failure" => {}
         other => return Err(at.unsupported(format!("the condition `{other}` is not supported"))),
     }
     Ok(())

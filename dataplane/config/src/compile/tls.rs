@@ -22,11 +22,11 @@ use super::scope::Scope;
 use super::{matcher, secret, value};
 use crate::refused::Code;
 
-/// A listener's side. `http`: the chain ends in HTTP/1.1, so `h2` is not offered.
+/// A listener's side. `only_http1`: the chain speaks nothing else, so `h2` is not offered.
 pub(crate) fn server(
     at: &At<'_>,
     context: &DownstreamTlsContext,
-    http: bool,
+    only_http1: bool,
     scope: &mut Scope<'_>,
 ) -> Result<Arc<ServerContext>, Fault> {
     decide!(at, context => DownstreamTlsContext {
@@ -40,7 +40,7 @@ pub(crate) fn server(
     let place = at.field("common_tls_context");
     let mut common = common(&place, common_tls_context, scope)?;
     common.parameters.resumption = stateless;
-    if http {
+    if only_http1 {
         common.alpn.retain(|protocol| protocol != b"h2");
     }
     let identity = common.identity.ok_or_else(|| {

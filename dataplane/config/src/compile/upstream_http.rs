@@ -1,18 +1,22 @@
-//! `HttpProtocolOptions` of a cluster: HTTP/1.1 is what is spoken.
+//! `HttpProtocolOptions` of a cluster: what is spoken to its hosts, and how.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use api::envoy::Any;
-use api::envoy::core::{self, Http1ProtocolOptions, UpstreamHttpProtocolOptions};
+use api::envoy::cluster::cluster::ClusterProtocolSelection;
+use api::envoy::core::{
+    self, Http1ProtocolOptions, Http2ProtocolOptions, UpstreamHttpProtocolOptions,
+};
 use api::envoy::upstream_http::HttpProtocolOptions;
 use api::envoy::upstream_http::http_protocol_options::explicit_http_config::ProtocolConfig;
 use api::envoy::upstream_http::http_protocol_options::{
-    UpstreamProtocolOptions, UseDownstreamHttpConfig,
+    AutoHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
 };
 
 use super::at::{At, Fault, decide, typed};
-use super::value;
+use super::{http2, value};
+use crate::snapshot::{Http2, UpstreamProtocol};
 
 /// The one key of `typed_extension_protocol_options` that is known.
 const KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -22,11 +26,18 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub(crate) struct Options {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_requests_per_connection: Option<u32>,
+    pub(crate) protocol: Option<UpstreamProtocol>,
+    pub(crate) http2: Http2,
 }
 
 /// The options that a cluster carries under their extension's name.
 pub(crate) fn options(at: &At<'_>, given: &HashMap<String, Any>) -> Result<Options, Fault> {
-    let mut options = Options { idle_timeout: Some(IDLE), max_requests_per_connection: None };
+    let mut options = Options {
+        idle_timeout: Some(IDLE),
+        max_requests_per_connection: None,
+        protocol: None,
+        http2: Http2::default(),
+    };
     for (key, any) in given {
         let at = at.key(key);
         if key != KEY {
@@ -53,39 +64,89 @@ fn read(at: &At<'_>, given: &HttpProtocolOptions, options: &mut Options) -> Resu
     }
     let common = at.field("common_http_protocol_options");
     options.common(&common, common_http_protocol_options.as_ref())?;
-    match upstream_protocol_options {
-        Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => {
-            let at = at.field("explicit_http_config");
-            match &explicit.protocol_config {
-                Some(ProtocolConfig::HttpProtocolOptions(given)) => {
-                    http1(&at.field("http_protocol_options"), Some(given))
-                }
-                Some(ProtocolConfig::Http2ProtocolOptions(_)) => Err(at
-                    .field("http2_protocol_options")
-                    .unsupported("HTTP/2 is not spoken to upstreams")),
-                Some(ProtocolConfig::Http3ProtocolOptions(_)) => Err(at
-                    .field("http3_protocol_options")
-                    .unsupported("HTTP/3 is not spoken to upstreams")),
-                None => Err(at.missing("a protocol has to be given")),
-            }
+    let (protocol, http2) = protocol(at, upstream_protocol_options.as_ref())?;
+    (options.protocol, options.http2) = (Some(protocol), http2);
+    Ok(())
+}
+
+fn protocol(
+    at: &At<'_>,
+    given: Option<&UpstreamProtocolOptions>,
+) -> Result<(UpstreamProtocol, Http2), Fault> {
+    match given {
+        Some(UpstreamProtocolOptions::ExplicitHttpConfig(given)) => {
+            explicit(&at.field("explicit_http_config"), given.protocol_config.as_ref())
         }
-        // Downstream speaks HTTP/1.1 only, so its protocol is HTTP/1.1.
         Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(given)) => {
             let at = at.field("use_downstream_protocol_config");
             decide!(_, given => UseDownstreamHttpConfig {
-                used: http_protocol_options;
-                without_effect: http2_protocol_options, http3_protocol_options;
+                used: http_protocol_options, http2_protocol_options;
+                // No client speaks it.
+                without_effect: http3_protocol_options;
             });
-            http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())
+            http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())?;
+            let place = at.field("http2_protocol_options");
+            let http2 = http2::compile(&place, http2_protocol_options.as_ref())?;
+            Ok((UpstreamProtocol::Downstream, http2))
         }
-        Some(UpstreamProtocolOptions::AutoConfig(_)) => {
-            Err(at.field("auto_config").unsupported("the protocol has to be said"))
+        Some(UpstreamProtocolOptions::AutoConfig(given)) => {
+            let at = at.field("auto_config");
+            decide!(at, given => AutoHttpConfig {
+                used: http_protocol_options, http2_protocol_options;
+                refused: http3_protocol_options, alternate_protocols_cache_options;
+            });
+            http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())?;
+            let place = at.field("http2_protocol_options");
+            let http2 = http2::compile(&place, http2_protocol_options.as_ref())?;
+            Ok((UpstreamProtocol::Negotiated, http2))
         }
         None => Err(at.missing("`explicit_http_config` has to be given")),
     }
 }
 
+fn explicit(
+    at: &At<'_>,
+    given: Option<&ProtocolConfig>,
+) -> Result<(UpstreamProtocol, Http2), Fault> {
+    match given {
+        Some(ProtocolConfig::HttpProtocolOptions(given)) => {
+            http1(&at.field("http_protocol_options"), Some(given))?;
+            Ok((UpstreamProtocol::Http1, Http2::default()))
+        }
+        Some(ProtocolConfig::Http2ProtocolOptions(given)) => {
+            let http2 = http2::compile(&at.field("http2_protocol_options"), Some(given))?;
+            Ok((UpstreamProtocol::Http2, http2))
+        }
+        Some(ProtocolConfig::Http3ProtocolOptions(_)) => {
+            let at = at.field("http3_protocol_options");
+            Err(at.unsupported("HTTP/3 is not spoken to upstreams"))
+        }
+        None => Err(at.missing("a protocol has to be given")),
+    }
+}
+
 impl Options {
+    /// What is spoken by the cluster's own, older fields; the extension has the last word.
+    pub(crate) fn old_protocol(
+        &mut self,
+        at: &At<'_>,
+        selection: ClusterProtocolSelection,
+        (old1, given): (Option<&Http1ProtocolOptions>, Option<&Http2ProtocolOptions>),
+    ) -> Result<(), Fault> {
+        http1(&at.field("http_protocol_options"), old1)?;
+        let options = http2::compile(&at.field("http2_protocol_options"), given)?;
+        if self.protocol.is_some() {
+            return Ok(());
+        }
+        self.http2 = options;
+        self.protocol = Some(match (selection, given) {
+            (ClusterProtocolSelection::UseDownstreamProtocol, _) => UpstreamProtocol::Downstream,
+            (_, Some(_)) => UpstreamProtocol::Http2,
+            (_, None) => UpstreamProtocol::Http1,
+        });
+        Ok(())
+    }
+
     /// The options that are the same for all versions of HTTP.
     pub(crate) fn common(
         &mut self,
@@ -108,7 +169,7 @@ impl Options {
 }
 
 /// What HTTP/1.1 to an upstream may be asked to do: nothing special.
-pub(crate) fn http1(at: &At<'_>, given: Option<&Http1ProtocolOptions>) -> Result<(), Fault> {
+fn http1(at: &At<'_>, given: Option<&Http1ProtocolOptions>) -> Result<(), Fault> {
     let Some(given) = given else { return Ok(()) };
     decide!(at, given => Http1ProtocolOptions {
         refused: header_key_format, enable_trailers, allow_chunked_length,

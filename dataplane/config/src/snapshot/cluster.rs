@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tls::ClientContext;
 
+use super::http::Http2;
+
 /// Where a cluster stands in [`super::Snapshot::clusters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClusterId(pub u32);
@@ -45,6 +47,8 @@ pub struct Cluster {
     pub port_override: Option<u16>,
     /// What is spoken to it.
     pub protocol: UpstreamProtocol,
+    /// How HTTP/2 is spoken to it.
+    pub http2: Http2,
     /// TCP keep-alive after so many idle seconds.
     pub keepalive_s: Option<u32>,
 }
@@ -136,6 +140,12 @@ pub enum UpstreamProtocol {
     /// HTTP/1.1
     #[default]
     Http1,
+    /// HTTP/2
+    Http2,
+    /// What the client speaks (`use_downstream_protocol_config`).
+    Downstream,
+    /// HTTP/2 where TLS agrees on it, else HTTP/1.1 (`auto_config`).
+    Negotiated,
 }
 
 /// `CircuitBreakers.Thresholds` of default priority.

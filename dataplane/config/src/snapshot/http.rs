@@ -34,6 +34,10 @@ pub struct Weighted {
 /// `HttpConnectionManager`, compiled.
 #[derive(Debug)]
 pub struct HttpManager {
+    /// What is spoken.
+    pub codec: Codec,
+    /// How HTTP/2 is spoken.
+    pub http2: Http2,
     /// For statistics.
     pub stat_prefix: Arc<str>,
     /// Where the routes come from.
@@ -82,6 +86,47 @@ pub struct HttpManager {
     pub request_headers_timeout: Option<Duration>,
     /// Sent as `x-envoy-*` to upstream and downstream (router's `suppress_envoy_headers`).
     pub suppress_envoy_headers: bool,
+}
+
+/// `codec_type`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Codec {
+    /// HTTP/2 where TLS has agreed on it, or where a connection begins with its preface.
+    #[default]
+    Auto,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone.
+    Http2,
+}
+
+/// `Http2ProtocolOptions`, compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2 {
+    /// Streams that may be open at once (`max_concurrent_streams`; 1024).
+    pub streams_max: u32,
+    /// What may come on a stream before it is passed on (`initial_stream_window_size`; 256 KiB at
+    /// the most).
+    pub stream_window_bytes: u32,
+    /// The same for a connection (`initial_connection_window_size`; 1 MiB at the most).
+    pub connection_window_bytes: u32,
+    /// `hpack_table_size` (4096).
+    pub header_table_bytes: u32,
+    /// A malformed message ends its stream alone
+    /// (`override_stream_error_on_invalid_http_message`), not its connection.
+    pub malformed_ends_stream: bool,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            streams_max: 1024,
+            stream_window_bytes: 256 * 1024,
+            connection_window_bytes: 1024 * 1024,
+            header_table_bytes: 4096,
+            malformed_ends_stream: false,
+        }
+    }
 }
 
 /// Where routes come from.

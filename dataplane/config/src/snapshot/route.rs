@@ -130,6 +130,9 @@ pub struct Retry {
     /// `envoy-ratelimited`: answers with `x-envoy-ratelimited`, whatever their status. Without it
     /// such an answer is never a reason for a retry, as in Envoy.
     pub on_rate_limited: bool,
+    /// `cancelled` and its sisters: these statuses of gRPC, a bit each, where a response's head
+    /// says them.
+    pub on_grpc: u32,
     /// One attempt may take so long.
     pub per_try_timeout: Option<Duration>,
     /// How long each retry waits.

@@ -8,6 +8,7 @@ use wire::head::{Framing, Head, Known};
 
 use super::request::Attempt;
 use super::{changes, text};
+use crate::reply;
 use crate::route::Found;
 
 /// Takes in a response's head from the upstream. `taken` is the time since the request was sent.
@@ -35,6 +36,30 @@ pub fn local(head: &mut Head, status: u16, body: &[u8]) {
     if !body.is_empty() {
         head.set_number(b"content-length", body.len() as u64);
         head.append(b"content-type", b"text/plain");
+    }
+}
+
+/// The same for a call by gRPC: the status is 200, and fields say how the call went, as Envoy's do.
+/// There is no body.
+pub fn local_grpc(head: &mut Head, status: u16, message: &[u8]) {
+    head.clear();
+    head.status = 200;
+    head.framing = Framing::Length(0);
+    head.keep_alive = true;
+    head.append(b"content-type", b"application/grpc");
+    head.set_number(b"grpc-status", reply::grpc_status(status).into());
+    if !message.is_empty() {
+        text::join(head, b"grpc-message", b"", |out| percent_encode(message, out));
+    }
+}
+
+/// As gRPC over HTTP/2 has it: what is not printable, and `%`, is escaped.
+fn percent_encode(message: &[u8], out: &mut Vec<u8>) {
+    for byte in message {
+        match byte {
+            b' '..=b'~' if *byte != b'%' => out.push(*byte),
+            _ => text::write(out, format_args!("%{byte:02X}")),
+        }
     }
 }
 

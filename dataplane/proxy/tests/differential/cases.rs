@@ -100,7 +100,7 @@ static_resources:
 @CLUSTERS@
 "#;
 
-const HCM: &str = concat!(
+pub(crate) const HCM: &str = concat!(
     "type.googleapis.com/envoy.extensions.filters.network.",
     "http_connection_manager.v3.HttpConnectionManager"
 );

@@ -76,7 +76,52 @@ impl Pair {
     }
 }
 
+/// What curl was answered, and what the upstream was sent for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Curled {
+    pub(crate) answer: Vec<String>,
+    pub(crate) upstream: Vec<Message>,
+}
+
+impl Pair {
+    /// The same request by HTTP/2 to both. `None`: there is no curl.
+    pub(crate) fn curl(&self, path: &str, arguments: &[&str]) -> Option<(Curled, Curled)> {
+        Some((self.envoy.curl(path, arguments)?, self.ours.curl(path, arguments)?))
+    }
+}
+
 impl Side {
+    fn curl(&self, path: &str, arguments: &[&str]) -> Option<Curled> {
+        // An answer before the request has come whole may end with a reset, which curl takes for an
+        // error: whether it comes to that is a race.
+        let once = || self.curl_once(path, arguments);
+        let mut curled = once()?;
+        for _ in 0..10 {
+            if !curled.answer.iter().any(|line| line == "curl: Some(92)") {
+                break;
+            }
+            curled = once()?;
+        }
+        Some(curled)
+    }
+
+    fn curl_once(&self, path: &str, arguments: &[&str]) -> Option<Curled> {
+        self.seen.lock().expect("seen").clear();
+        let url = format!("http://{}{path}", self.address);
+        let mut command = Command::new("curl");
+        command.args(["-s", "-i", "-m", "5", "--http2-prior-knowledge"]).args(arguments).arg(url);
+        let output = command.output().ok()?;
+        let port = self.address.port().to_string();
+        let text = String::from_utf8_lossy(&output.stdout).replace(&port, "PORT");
+        let mut answer: Vec<String> = text.split_inclusive("\r\n").map(wire::masked).collect();
+        answer.sort();
+        answer.push(format!("curl: {:?}", output.status.code()));
+        let mut upstream = std::mem::take(&mut *self.seen.lock().expect("seen"));
+        let fields = upstream.iter_mut().flat_map(|message| message.fields.values_mut());
+        fields.flatten().for_each(|value| *value = value.replace(&port, "PORT"));
+        Some(Curled { answer, upstream })
+    }
+
     fn start(
         name: &str,
         who: &str,
@@ -89,7 +134,8 @@ impl Side {
         let text = template
             .replace("@LISTEN@", &address.port().to_string())
             .replace("@UPSTREAM@", &upstream.port().to_string())
-            .replace("@DEAD@", &dead.port().to_string());
+            .replace("@DEAD@", &dead.port().to_string())
+            .replace("@INNER@", &free_address().port().to_string());
         let folder = std::env::temp_dir().join(format!("ringway-diff-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join(format!("{name}-{who}.yaml"));

@@ -117,7 +117,7 @@ pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
 }
 
 /// A line as it is, but for the value of a field that changes from answer to answer.
-fn masked(line: &str) -> String {
+pub(crate) fn masked(line: &str) -> String {
     match line.split_once(": ") {
         Some((name, _)) if CHANGING.contains(&name) => format!("{name}: …\r\n"),
         _ => line.to_owned(),

@@ -4,12 +4,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use config::snapshot::{RouteAction, Terminal};
+use config::snapshot::{Cluster, RouteAction, Terminal, UpstreamProtocol};
 
 use super::fixture::{
     Proxy, cluster, forward, manager, on_both, read_message, route, tcp_proxy, upstream,
 };
 use super::mutual_tls::{SERVER, pair};
+use super::peer::{Message, Peer, server};
 
 /// Answers every head that comes with the same bytes, reading as little as it can.
 fn terse(mut stream: TcpStream) {
@@ -73,5 +74,54 @@ fn a_request_over_mutual_tls_allocates_nothing_after_warm_up() {
         };
         let (few, many) = (count(500), count(4_500));
         assert!(many < few + 40, "{which:?}: {few} for 500 requests, {many} for 4,500");
+    });
+}
+
+/// The same by HTTP/2, several requests at a time.
+#[test]
+fn a_request_by_http_2_allocates_nothing_after_warm_up() {
+    on_both(|which| {
+        let count = |rounds: usize| {
+            let routes = vec![route("/", RouteAction::Forward(forward(&[(0, 1)])))];
+            let terminal = Terminal::Http(Arc::new(manager(routes)));
+            let proxy = Proxy::start(which, terminal, vec![cluster(0, &[upstream(terse)])]);
+            let mut client = Peer::client(proxy.connect());
+            for _ in 0..rounds {
+                let ids = [0; 4].map(|_| client.ask("GET", "/a", &[("accept", "*/*")], None));
+                ids.iter().for_each(|id| assert_eq!(client.wait(*id).body, b"ok"));
+                client.messages.clear();
+            }
+            proxy.stop()
+        };
+        let (few, many) = (count(200), count(1_200));
+        assert!(many < few + 20, "{which:?}: {few} for 800 requests, {many} for 4,800");
+    });
+}
+
+/// A call by gRPC from HTTP/2 to HTTP/2, with a body each way and trailers.
+#[test]
+fn a_call_by_grpc_allocates_nothing_after_warm_up() {
+    on_both(|which| {
+        let count = |rounds: usize| {
+            let serve = server(|peer: &mut Peer, id: u32, _: &Message| {
+                peer.answer(id, 200, &[], b"ok", &[("grpc-status", "0")]);
+                peer.messages.remove(&id);
+            });
+            let protocol = UpstreamProtocol::Http2;
+            let to = Cluster { protocol, ..cluster(0, &[upstream(serve)]) };
+            let routes = vec![route("/", RouteAction::Forward(forward(&[(0, 1)])))];
+            let terminal = Terminal::Http(Arc::new(manager(routes)));
+            let proxy = Proxy::start(which, terminal, vec![to]);
+            let mut client = Peer::client(proxy.connect());
+            let kind = [("content-type", "application/grpc"), ("te", "trailers")];
+            for _ in 0..rounds {
+                let ids = [0; 4].map(|_| client.ask("POST", "/a.B/c", &kind, Some(b"ok")));
+                ids.iter().for_each(|id| assert_eq!(client.wait(*id).body, b"ok"));
+                client.messages.clear();
+            }
+            proxy.stop()
+        };
+        let (few, many) = (count(200), count(1_200));
+        assert!(many < few + 20, "{which:?}: {few} for 800 calls, {many} for 4,800");
     });
 }

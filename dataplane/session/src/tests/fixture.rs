@@ -38,6 +38,11 @@ fn skip_to(file: Option<&OsStr>, test: &str, why: &str) {
     writeln!(file, "{test}: {why}").expect("written");
 }
 
+/// Says by name that a part of a test was not run.
+pub(super) fn skip(test: &str, why: &str) {
+    skip_to(std::env::var_os("RINGWAY_SKIPS").as_deref(), test, why);
+}
+
 #[test]
 fn a_skip_is_noted_by_name() {
     let file = std::env::temp_dir().join(format!("session-skips-{}", std::process::id()));
@@ -115,6 +120,7 @@ pub(super) fn cluster(id: u32, hosts: &[SocketAddr]) -> Cluster {
         idle_timeout: None,
         port_override: None,
         protocol: UpstreamProtocol::Http1,
+        http2: Http2::default(),
         keepalive_s: None,
     }
 }
@@ -187,6 +193,8 @@ pub(super) fn manager(routes: Vec<Route>) -> HttpManager {
         accept_http_10: false,
         allow_absolute_url: true,
         proxy_100_continue: false,
+        codec: Codec::Auto,
+        http2: Http2::default(),
         max_head_kib: 60,
         max_fields: 100,
         idle_timeout: Some(Duration::from_secs(3600)),

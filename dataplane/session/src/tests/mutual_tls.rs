@@ -49,24 +49,34 @@ impl Authority {
     }
 
     pub(super) fn server(&self) -> Arc<ServerContext> {
+        self.server_of(&[b"http/1.1"])
+    }
+
+    /// One that agrees on these protocols.
+    pub(super) fn server_of(&self, alpn: &[&[u8]]) -> Arc<ServerContext> {
         let spec = ServerSpec {
             identity: self.identity(SERVER),
             trust: Some(self.trust()),
             require_client_certificate: true,
             san: vec![SanMatch::uri_prefix("spiffe://cluster.local/")],
-            alpn: vec![b"http/1.1".to_vec()],
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
             parameters: Parameters::default(),
         };
         Arc::new(ServerContext::new(spec).expect("a context"))
     }
 
     pub(super) fn client(&self, wants: &str) -> UpstreamTransport {
+        self.client_of(wants, &[b"http/1.1"])
+    }
+
+    /// One that offers these protocols.
+    pub(super) fn client_of(&self, wants: &str, alpn: &[&[u8]]) -> UpstreamTransport {
         let spec = ClientSpec {
             identity: Some(self.identity(CLIENT)),
             trust: Some(self.trust()),
             san: vec![SanMatch::uri(wants)],
             sni: Some("reviews".to_owned()),
-            alpn: vec![b"http/1.1".to_vec()],
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
             parameters: Parameters::default(),
         };
         UpstreamTransport::Tls(Arc::new(ClientContext::new(spec).expect("a context")))

@@ -153,6 +153,18 @@ impl Proxy {
         self.counters.get(Counter::UpstreamTotal) - self.counters.get(Counter::UpstreamClosed)
     }
 
+    /// Waits until no more than so many connections to clients are there.
+    pub(super) fn settles_down(&self, most: u64) {
+        for _ in 0..500 {
+            let total = self.counters.get(Counter::DownstreamTotal);
+            if total - self.counters.get(Counter::DownstreamClosed) <= most {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("connections are left over: {:?}", self.counters);
+    }
+
     /// Waits until connections to clients and upstreams are as many as expected.
     pub(super) fn settles(&self, down: u64, up: u64) {
         let open = |total, closed| self.counters.get(total) - self.counters.get(closed);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
-    CircuitBreakers, Cluster, ClusterId, Discovery, Endpoint, Endpoints, Health, LbPolicy,
+    CircuitBreakers, Cluster, ClusterId, Discovery, Endpoint, Endpoints, Health, Http2, LbPolicy,
     Snapshot, UpstreamProtocol, UpstreamTransport,
 };
 use proptest::prelude::*;
@@ -45,6 +45,7 @@ fn cluster(policy: LbPolicy, hosts: Vec<Endpoint>) -> Cluster {
         idle_timeout: Some(Duration::from_secs(60)),
         port_override: None,
         protocol: UpstreamProtocol::Http1,
+        http2: Http2::default(),
         keepalive_s: None,
     }
 }

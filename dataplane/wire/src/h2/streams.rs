@@ -109,6 +109,11 @@ impl Streams {
         self.slots.get(slot as usize).copied()
     }
 
+    /// All streams by their identifiers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stream> {
+        self.index.iter().filter_map(|(_, slot)| self.slots.get(*slot as usize))
+    }
+
     /// All streams, in no order.
     pub(super) fn each(&mut self, mut change: impl FnMut(&mut Stream)) {
         for (_, slot) in &self.index {

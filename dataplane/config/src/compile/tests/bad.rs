@@ -103,10 +103,10 @@ fn what_clusters_have_in_them() {
             with(
                 "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.\
                  HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.\
-                 http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}",
+                 http.v3.HttpProtocolOptions, explicit_http_config: {http3_protocol_options: {}}}}",
             ),
             "cluster `c`: typed_extension_protocol_options[\"envoy.extensions.upstreams.http.v3.\
-             HttpProtocolOptions\"].explicit_http_config.http2_protocol_options: HTTP/2 is not \
+             HttpProtocolOptions\"].explicit_http_config.http3_protocol_options: HTTP/3 is not \
              spoken to upstreams (config.unsupported)",
         ),
     ]);
@@ -206,9 +206,19 @@ fn managers() {
     let at = "listener `l`: filter_chains[0].filters[0].typed_config";
     let cases = [
         (
-            with("codec_type: HTTP2"),
-            "codec_type: only HTTP/1.1 is spoken: use AUTO or HTTP1 \
+            with("codec_type: HTTP3"),
+            "codec_type: HTTP/3 is not spoken: use AUTO, HTTP1 or HTTP2 \
             (config.unsupported)",
+        ),
+        (
+            with("http2_protocol_options: {allow_connect: true}"),
+            "http2_protocol_options.allow_connect: this field is not supported \
+            (config.unsupported)",
+        ),
+        (
+            with("http2_protocol_options: {initial_stream_window_size: 1}"),
+            "http2_protocol_options.initial_stream_window_size: between 65535 and 2147483647 \
+            (config.invalid)",
         ),
         (
             with("access_log: [{name: a}]"),

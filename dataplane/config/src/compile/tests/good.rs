@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::snapshot::{
-    Action, ChainMatch, Discovery, EscapedSlashes, ForwardClientCert, HeaderChange, Health,
+    Action, ChainMatch, Discovery, EscapedSlashes, ForwardClientCert, HeaderChange, Health, Http2,
     HttpFilter, LbPolicy, PathMatch, Permission, PortRule, Principal, RouteAction, Routes,
-    ServerHeader, SourceType, StringKind, Transport, UpstreamTransport, ValueMatch,
+    ServerHeader, SourceType, StringKind, Transport, UpstreamProtocol, UpstreamTransport,
+    ValueMatch,
 };
 
 const HTTP_INSPECTOR: &str = "type.googleapis.com/\
@@ -56,6 +57,42 @@ typed_extension_protocol_options:
     assert_eq!(cluster.limits.max_pending, 1024);
     assert_eq!((cluster.keepalive_s, cluster.max_requests_per_connection), (Some(300), 3));
     assert_eq!(cluster.idle_timeout, None);
+    assert_eq!(cluster.protocol, UpstreamProtocol::Downstream);
+}
+
+#[test]
+fn what_a_cluster_speaks() {
+    let explicit = "explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 7, \
+                    initial_stream_window_size: 70000, initial_connection_window_size: 2000000000}}";
+    let auto = "auto_config: {http2_protocol_options: {}}";
+    let extension = |options: &str| {
+        format!(
+            "typed_extension_protocol_options: {{envoy.extensions.upstreams.http.v3.\
+             HttpProtocolOptions: {{\"@type\": type.googleapis.com/envoy.extensions.upstreams.\
+             http.v3.HttpProtocolOptions, {options}}}}}"
+        )
+    };
+    let cases = [
+        (String::new(), UpstreamProtocol::Http1),
+        (extension(explicit), UpstreamProtocol::Http2),
+        (extension(auto), UpstreamProtocol::Negotiated),
+        ("http2_protocol_options: {}".to_owned(), UpstreamProtocol::Http2),
+        (
+            "http2_protocol_options: {}\nprotocol_selection: USE_DOWNSTREAM_PROTOCOL".to_owned(),
+            UpstreamProtocol::Downstream,
+        ),
+    ];
+    for (lines, protocol) in cases {
+        let (snapshot, compiler) = good(&with_cluster(&lines));
+        let cluster = cluster(&snapshot, &compiler, "c");
+        assert_eq!(cluster.protocol, protocol, "{lines}");
+        if lines.contains("explicit") {
+            let Http2 { streams_max, stream_window_bytes, connection_window_bytes, .. } =
+                cluster.http2;
+            assert_eq!((streams_max, stream_window_bytes), (7, 70_000));
+            assert_eq!(connection_window_bytes, 1 << 20, "no larger than can be kept");
+        }
+    }
 }
 
 #[test]

@@ -72,13 +72,15 @@ impl Connection {
     ) -> Result<Option<Event>, Refusal> {
         let id = frame.stream;
         let number = payload.first_chunk().ok_or(refusal::FRAME_SIZE)?;
-        let Some(stream) = self.streams.remove(id) else {
+        let Some(stream) = self.streams.get(id).copied() else {
             return if self.is_idle(id) { Err(refusal::STREAM_IDLE) } else { Ok(None) };
         };
-        self.ends.push(id);
+        // What no event tells of stays among the streams.
         if self.role == Role::Server && stream.ours == Side::Head {
             self.guard.on_reset()?;
         }
+        self.streams.remove(id);
+        self.ends.push(id);
         let error = ErrorCode::of(u32::from_be_bytes(*number));
         Ok(Some(Event::Reset { stream: Handle { id, user: stream.user }, error }))
     }

@@ -133,10 +133,22 @@ impl Connection {
         }
     }
 
+    /// The same of a stream's window alone, for who has told of the bytes as no stream's (0) as
+    /// they came: a stream that stops then stops no others.
+    pub fn stream_consumed(&mut self, id: u32, bytes: usize) {
+        if self.failed.is_none() {
+            self.consume_of_stream(id, bytes);
+        }
+    }
+
     fn consume(&mut self, id: u32, bytes: usize) {
         if let Some(increment) = self.receive_window.consume(bytes) {
             frame::put_window_update(0, increment, &mut self.out);
         }
+        self.consume_of_stream(id, bytes);
+    }
+
+    fn consume_of_stream(&mut self, id: u32, bytes: usize) {
         // What sends no more needs no window.
         let stream = self.streams.get_mut(id).filter(|stream| stream.theirs != Side::Done);
         if let Some(increment) = stream.and_then(|stream| stream.receive.consume(bytes)) {

@@ -226,6 +226,11 @@ impl Connection {
         &self.peer
     }
 
+    /// The peer's first settings have come: how many streams it allows is known.
+    pub fn is_greeted(&self) -> bool {
+        self.is_greeted
+    }
+
     /// The connection's own mark of a stream, if that is open.
     pub fn user(&self, id: u32) -> Option<u64> {
         self.streams.get(id).map(|stream| stream.user)
@@ -234,6 +239,11 @@ impl Connection {
     /// Marks a stream; events carry the mark. False: it is not open.
     pub fn set_user(&mut self, id: u32, user: u64) -> bool {
         self.streams.get_mut(id).map(|stream| stream.user = user).is_some()
+    }
+
+    /// The open streams.
+    pub fn handles(&self) -> impl Iterator<Item = Handle> {
+        self.streams.iter().map(|stream| Handle { id: stream.id, user: stream.user })
     }
 
     /// How many streams are open.
@@ -301,13 +311,14 @@ impl Connection {
             return Err(refusal.of_connection());
         }
         self.guard.on_answer()?;
-        frame::put_reset(id, refusal.error, &mut self.out);
-        self.resets.push(id);
-        let known = self.streams.remove(id);
-        let is_answered = known.is_some_and(|stream| stream.ours != Side::Head);
+        let is_answered = self.streams.get(id).is_some_and(|stream| stream.ours != Side::Head);
+        // What no event tells of stays among the streams.
         if self.role == Role::Server && !is_answered {
             self.guard.on_reset()?;
         }
+        frame::put_reset(id, refusal.error, &mut self.out);
+        self.resets.push(id);
+        let known = self.streams.remove(id);
         let user = known.map_or(0, |stream| stream.user);
         Ok(Some(Event::Refused { stream: Handle { id, user }, refusal }))
     }

@@ -1,0 +1,66 @@
+//! What a client's HTTP connection is served by, whichever codec it speaks.
+
+use std::sync::Arc;
+
+use config::snapshot::HttpManager;
+use ring::Key;
+
+use crate::down::{Down, DownState};
+use crate::view::Table;
+
+/// A manager and its routes.
+pub(crate) struct Serving {
+    pub(crate) manager: Arc<HttpManager>,
+    /// The generation that the filter chain was last compared with.
+    pub(crate) generation: u64,
+    /// The route table and the generation that it is of.
+    pub(crate) table: Option<(u64, Table)>,
+}
+
+/// Whom an answer goes to. A connection by HTTP/1.1 has one request at a time; by HTTP/2 the
+/// stream tells which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asker {
+    pub(crate) down: Key,
+    pub(crate) stream: Option<Key>,
+}
+
+impl Asker {
+    /// The one request of this connection, or whoever sent what could not become one.
+    pub(crate) fn of(down: Key) -> Self {
+        Self { down, stream: None }
+    }
+}
+
+impl Serving {
+    pub(crate) fn new(manager: Arc<HttpManager>, generation: u64) -> Self {
+        Self { manager, generation, table: None }
+    }
+
+    /// Serves from here on as this manager says.
+    pub(crate) fn replace_manager(&mut self, manager: Arc<HttpManager>) {
+        (self.manager, self.table) = (manager, None);
+    }
+}
+
+impl Down {
+    pub(crate) fn serving(&self) -> Option<&Serving> {
+        match &self.state {
+            DownState::Http(http) => Some(&http.serving),
+            DownState::Http2(two) => Some(&two.serving),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn serving_mut(&mut self) -> Option<&mut Serving> {
+        match &mut self.state {
+            DownState::Http(http) => Some(&mut http.serving),
+            DownState::Http2(two) => Some(&mut two.serving),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn manager(&self) -> Option<&Arc<HttpManager>> {
+        self.serving().map(|serving| &serving.manager)
+    }
+}
