@@ -24,7 +24,7 @@ use crate::request::{HttpSide, Phase};
 use crate::serving::Serving;
 use crate::stream::Stream;
 use crate::tcp::TcpSide;
-use crate::transport::{Fault, Side, Transport};
+use crate::transport::{Fault, Receiving, Side, Transport};
 use crate::worker::Worker;
 
 /// A client's connection.
@@ -222,8 +222,13 @@ impl<D: Driver> Worker<D> {
         if !down.io.is_clear(&self.io.driver) {
             return;
         }
-        if matches!(down.state, DownState::Http(_) | DownState::Http2(_)) {
-            // A pipelined request may have waited for the answers before it to leave.
+        // A pipelined request may have waited for the answers before it to leave.
+        let has_waited = match &down.state {
+            DownState::Http(_) => !down.held.is_empty() || down.io.receiving() == Receiving::Paused,
+            DownState::Http2(_) => true,
+            DownState::Inspecting | DownState::Handshaking | DownState::Tcp(_) => false,
+        };
+        if has_waited {
             self.ready.push(key);
         }
         if let DownState::Http(http) = &down.state

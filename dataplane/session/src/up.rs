@@ -263,8 +263,12 @@ impl<D: Driver> Worker<D> {
             }
             UpState::Http(client) => {
                 let key = client.stream;
-                let Some(down) = self.streams.get(key).map(|stream| stream.down) else { return };
-                self.wake(down, key);
+                let Some(stream) = self.streams.get(key) else { return };
+                let down = stream.down;
+                // What has left whole frees nobody but a client by HTTP/2, of its debt.
+                if !stream.is_request_done || stream.returning.is_some() {
+                    self.wake(down, key);
+                }
                 self.rearm_down(down);
             }
             UpState::Http2(_) => self.ready_ups.push(key),
