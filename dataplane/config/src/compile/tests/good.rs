@@ -63,7 +63,7 @@ typed_extension_protocol_options:
 #[test]
 fn what_a_cluster_speaks() {
     let explicit = "explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 7, \
-                    initial_stream_window_size: 70000, initial_connection_window_size: 2000000000}}";
+                    initial_stream_window_size: 70000, initial_connection_window_size: 2000000}}";
     let auto = "auto_config: {http2_protocol_options: {}}";
     let extension = |options: &str| {
         format!(
