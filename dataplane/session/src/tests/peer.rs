@@ -253,7 +253,10 @@ impl Peer {
     /// What came on the stream, once it is over.
     pub(super) fn wait(&mut self, id: u32) -> Message {
         while !self.messages.get(&id).is_some_and(Message::is_over) {
-            assert!(self.turn(), "stream {id} is not over: {:?}", self.messages.get(&id));
+            let goes_on = self.turn();
+            let (failure, away) = (self.connection.failure(), self.gone_away);
+            let message = self.messages.get(&id);
+            assert!(goes_on, "stream {id} is not over: {message:?}, {failure:?}, {away:?}");
         }
         self.messages.get(&id).cloned().unwrap_or_default()
     }

@@ -62,8 +62,8 @@ typed_extension_protocol_options:
 
 #[test]
 fn what_a_cluster_speaks() {
-    let told = "explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 7, \
-         initial_stream_window_size: 70000, initial_connection_window_size: 2000000000}}";
+    let explicit = "explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 7, \
+                    initial_stream_window_size: 70000, initial_connection_window_size: 2000000}}";
     let auto = "auto_config: {http2_protocol_options: {}}";
     let extension = |options: &str| {
         format!(
@@ -74,7 +74,7 @@ fn what_a_cluster_speaks() {
     };
     let cases = [
         (String::new(), UpstreamProtocol::Http1),
-        (extension(told), UpstreamProtocol::Http2),
+        (extension(explicit), UpstreamProtocol::Http2),
         (extension(auto), UpstreamProtocol::Negotiated),
         ("http2_protocol_options: {}".to_owned(), UpstreamProtocol::Http2),
         (
