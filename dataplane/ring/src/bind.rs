@@ -28,12 +28,15 @@ impl Default for Bind {
     }
 }
 
-/// A bound, listening, non-blocking TCP socket with `SO_REUSEADDR` and whatever `bind` asks for.
+/// A bound, listening, non-blocking TCP socket with `SO_REUSEADDR`, `TCP_NODELAY` and whatever
+/// `bind` asks for. Connections have the delay of their listener at the moment when they come, which
+/// may be long before a driver accepts them.
 pub fn listener(addr: SocketAddr, bind: Bind) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(bind.reuse_port)?;
+    socket.set_tcp_nodelay(true)?;
     if addr.is_ipv6() {
         socket.set_only_v6(bind.v6_only)?;
     }
@@ -53,3 +56,6 @@ pub fn listener(addr: SocketAddr, bind: Bind) -> io::Result<TcpListener> {
     socket.listen(bind.backlog)?;
     Ok(socket.into())
 }
+
+#[cfg(test)]
+mod tests;

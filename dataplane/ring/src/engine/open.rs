@@ -24,7 +24,8 @@ impl<K: Kernel> Engine<K> {
         let fd = fd.try_clone_to_owned()?;
         let options = sys::options(&fd);
         options.set_nonblocking(true)?;
-        // Accepted connections inherit it, which saves a call for each.
+        // Accepted connections inherit it, which saves a call for each. Those that came before are
+        // as the listener was then: see `crate::listener`.
         options.set_tcp_nodelay(true)?;
         let socket = self.enter(fd, Life::Listener, tag)?;
         self.core.schedule(socket);

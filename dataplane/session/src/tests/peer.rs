@@ -1,7 +1,7 @@
 //! Peers that speak HTTP/2 over a blocking socket, by the codec of our own.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 use wire::h2::{Config, Connection, ErrorCode, Event, Role};
@@ -190,6 +190,8 @@ impl Peer {
         let mut bytes = vec![0; 64 * 1024];
         match self.socket.read(&mut bytes) {
             Ok(length @ 1..) => self.take(&bytes[..length]),
+            // A ring that this thread has tried out and closed interrupts it once more.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             _ => self.is_closed = true,
         }
         self.flush();

@@ -1,6 +1,6 @@
 //! A proxy of one worker on a thread of its own.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -68,8 +68,8 @@ impl Proxy {
         clusters: Vec<Cluster>,
         tls: Option<Arc<ServerContext>>,
     ) -> Self {
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-        socket.set_nonblocking(true).expect("nonblocking");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = ring::listener(any, ring::Bind::default()).expect("a port");
         let address = socket.local_addr().expect("an address");
         let bound = Arc::new(Bound { sockets: vec![socket] });
         let published =
