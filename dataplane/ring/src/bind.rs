@@ -29,8 +29,8 @@ impl Default for Bind {
 }
 
 /// A bound, listening, non-blocking TCP socket with `SO_REUSEADDR`, `TCP_NODELAY` and whatever
-/// `bind` asks for. Connections have the delay of their listener at the moment when they come, which
-/// may be long before a driver accepts them.
+/// `bind` asks for. Connections have the delay of their listener at the moment when they come,
+/// which may be long before a driver accepts them.
 pub fn listener(addr: SocketAddr, bind: Bind) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
