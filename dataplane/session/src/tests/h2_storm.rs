@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use config::snapshot::{Cluster, HttpManager, Retry, RouteAction, Terminal, UpstreamProtocol};
+use config::snapshot::{
+    Cluster, Forward, HttpManager, Retry, RouteAction, Terminal, UpstreamProtocol,
+};
 use ring::start::Which;
 use wire::h2::ErrorCode;
 
@@ -73,9 +75,12 @@ fn terminal() -> Terminal {
         per_try_timeout: Some(Duration::from_millis(150)),
         ..Retry::default()
     });
+    // The echo serves one after the other: whoever behaves may have to wait until those before it,
+    // who do not read, have gone.
+    let patient = |to| Forward { idle_timeout: Some(Some(3 * LENGTH)), ..forward(&[(to, 1)]) };
     let routes = vec![
-        route("/one", RouteAction::Forward(forward(&[(0, 1)]))),
-        route("/two", RouteAction::Forward(forward(&[(1, 1)]))),
+        route("/one", RouteAction::Forward(patient(0))),
+        route("/two", RouteAction::Forward(patient(1))),
         route("/direct", RouteAction::Direct { status: 200, body: (*b"direct").into() }),
         route("/", RouteAction::Forward(evil)),
     ];
@@ -95,9 +100,11 @@ fn clusters(seed: u64) -> Vec<Cluster> {
     let mut old = cluster(2, &[bad_upstream(seed), nobody()]);
     old.limits.max_connections = 8;
     old.limits.max_pending = 4;
+    // Several: each takes no more than 500 requests that are reset before they are answered.
+    let echoes = [(); 4].map(|()| upstream(echo.clone()));
     vec![
         cluster(0, &[upstream(answer("one"))]),
-        h2(cluster(1, &[upstream(echo)])),
+        h2(cluster(1, &echoes)),
         old,
         h2(cluster(3, &[evil(1), evil(2), nobody()])),
     ]

@@ -240,6 +240,8 @@ impl Peer {
             }
             Event::Reset { stream, error } => {
                 self.messages.entry(stream.id).or_default().reset = Some(error);
+                // Nobody waits for it any more, whoever sends it least of all.
+                self.waiting.remove(&stream.id);
             }
             Event::WindowOpened { stream } => self.push(stream.id),
             Event::WindowsOpened | Event::PeerSettings => {
