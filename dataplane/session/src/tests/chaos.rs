@@ -5,7 +5,32 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use super::fixture::upstream;
+use config::snapshot::{Forward, HttpManager, Retry, Route};
+
+use super::fixture::{forward, manager, upstream};
+
+/// A manager that waits for nobody longer than a second.
+pub(super) fn impatient(routes: Vec<Route>) -> HttpManager {
+    HttpManager {
+        idle_timeout: Some(Duration::from_secs(1)),
+        stream_idle_timeout: Some(Duration::from_secs(1)),
+        ..manager(routes)
+    }
+}
+
+/// A route to upstreams that misbehave: short of time, and tried again for all that may happen.
+pub(super) fn to_evil(clusters: &[(u32, u32)]) -> Forward {
+    let retry = Retry {
+        retries: 2,
+        on_connect_failure: true,
+        on_reset: true,
+        on_status: vec![(503, 503)],
+        per_try_timeout: Some(Duration::from_millis(150)),
+        ..Retry::default()
+    };
+    let timeout = Some(Duration::from_millis(400));
+    Forward { timeout, retry: Some(retry), ..forward(clusters) }
+}
 
 /// Random numbers that a seed repeats (SplitMix64).
 #[derive(Clone)]

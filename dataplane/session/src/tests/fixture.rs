@@ -53,6 +53,13 @@ fn a_skip_is_noted_by_name() {
     assert_eq!(text, "one on io_uring: forbidden\ntwo: no IPv6\n");
 }
 
+/// A listening socket as the program makes them, on a port that is free.
+pub(super) fn bound() -> Arc<Bound> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let socket = ring::listener(any, ring::Bind::default()).expect("a port");
+    Arc::new(Bound { sockets: vec![socket] })
+}
+
 pub(super) fn snapshot(listener: Listener, clusters: Vec<Cluster>) -> Snapshot {
     Snapshot {
         generation: 1,

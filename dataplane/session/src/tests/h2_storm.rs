@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use config::snapshot::{
-    Cluster, Forward, HttpManager, Retry, RouteAction, Terminal, UpstreamProtocol,
-};
+use config::snapshot::{Cluster, Forward, RouteAction, Terminal, UpstreamProtocol};
 use ring::start::Which;
 use wire::h2::ErrorCode;
 
-use super::chaos::{Dice, bad_upstream};
-use super::fixture::{Proxy, answer, cluster, forward, manager, nobody, on_both, route, upstream};
+use super::chaos::{Dice, bad_upstream, impatient, to_evil};
+use super::fixture::{Proxy, answer, cluster, forward, nobody, on_both, route, upstream};
 use super::peer::{Message, Peer, server};
 use crate::Counter;
 
@@ -65,16 +63,6 @@ fn storm(which: Which, seed: u64) {
 }
 
 fn terminal() -> Terminal {
-    let mut evil = forward(&[(2, 1), (3, 1)]);
-    evil.timeout = Some(Duration::from_millis(400));
-    evil.retry = Some(Retry {
-        retries: 2,
-        on_connect_failure: true,
-        on_reset: true,
-        on_status: vec![(503, 503)],
-        per_try_timeout: Some(Duration::from_millis(150)),
-        ..Retry::default()
-    });
     // The echo serves one after the other: whoever behaves may have to wait until those before it,
     // who do not read, have gone.
     let patient = |to| Forward { idle_timeout: Some(Some(3 * LENGTH)), ..forward(&[(to, 1)]) };
@@ -82,13 +70,9 @@ fn terminal() -> Terminal {
         route("/one", RouteAction::Forward(patient(0))),
         route("/two", RouteAction::Forward(patient(1))),
         route("/direct", RouteAction::Direct { status: 200, body: (*b"direct").into() }),
-        route("/", RouteAction::Forward(evil)),
+        route("/", RouteAction::Forward(to_evil(&[(2, 1), (3, 1)]))),
     ];
-    Terminal::Http(Arc::new(HttpManager {
-        idle_timeout: Some(Duration::from_secs(1)),
-        stream_idle_timeout: Some(Duration::from_secs(1)),
-        ..manager(routes)
-    }))
+    Terminal::Http(Arc::new(impatient(routes)))
 }
 
 fn clusters(seed: u64) -> Vec<Cluster> {

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use config::snapshot::{Bound, Cluster, Snapshot, Terminal};
+use config::snapshot::{Cluster, Snapshot, Terminal};
 use config::swap::Published;
 use ring::driver::Driver;
 use ring::start::Which;
 use ring::{Epoll, Limits, Uring, Waker};
 use tls::ServerContext;
 
-use super::fixture::{listener_with, snapshot};
+use super::fixture::{bound, listener_with, snapshot};
 use crate::{Control, Counter, Counters, Worker, WorkerSpec};
 
 /// What a worker held when it was stopped.
@@ -68,10 +68,8 @@ impl Proxy {
         clusters: Vec<Cluster>,
         tls: Option<Arc<ServerContext>>,
     ) -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let socket = ring::listener(any, ring::Bind::default()).expect("a port");
-        let address = socket.local_addr().expect("an address");
-        let bound = Arc::new(Bound { sockets: vec![socket] });
+        let bound = bound();
+        let address = bound.sockets[0].local_addr().expect("an address");
         let published =
             Published::new(snapshot(listener_with(address, bound, terminal, tls), clusters));
         let (control, counters) = (Arc::new(Control::default()), Arc::new(Counters::default()));

@@ -5,18 +5,18 @@
 //! `RINGWAY_STORM_S` sets its length in seconds.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use config::snapshot::{Bound, HttpManager, Listener, Retry, Route, RouteAction, Terminal};
+use config::snapshot::{Bound, Listener, Route, RouteAction, Terminal};
 use ring::start::Which;
 use tls::ServerContext;
 
-use super::chaos::{Dice, bad_upstream, misbehave};
+use super::chaos::{Dice, bad_upstream, impatient, misbehave, to_evil};
 use super::fixture::{
-    Proxy, answer, cluster, echo, forward, listener_with, manager, nobody, on_both, read_message,
+    Proxy, answer, bound, cluster, echo, forward, listener_with, nobody, on_both, read_message,
     route, tcp_proxy, upstream,
 };
 use super::mutual_tls::{Authority, SERVER};
@@ -159,11 +159,11 @@ impl Stage {
         let good = upstream(answer("good"));
         let clusters =
             vec![cluster(GOOD, &[good]), evil, to_itself, cluster(ECHO, &[upstream(echo)])];
-        let terminal = Terminal::Http(Arc::new(http(routes())));
+        let terminal = Terminal::Http(Arc::new(impatient(routes())));
         let proxy = Proxy::start(which, terminal, clusters);
         // What comes over TLS, from the worker itself, goes to the good upstream.
         let good = vec![route("/", RouteAction::Forward(forward(&[(GOOD, 1)])))];
-        let to_good = Terminal::Http(Arc::new(http(good)));
+        let to_good = Terminal::Http(Arc::new(impatient(good)));
         let context = authority.server();
         proxy.change(|snapshot| {
             snapshot.listeners.push(listener("tls", tls, to_good, Some(context)));
@@ -203,30 +203,12 @@ impl Stage {
     }
 }
 
-fn http(routes: Vec<Route>) -> HttpManager {
-    HttpManager {
-        idle_timeout: Some(Duration::from_secs(1)),
-        stream_idle_timeout: Some(Duration::from_secs(1)),
-        ..manager(routes)
-    }
-}
-
 fn routes() -> Vec<Route> {
-    let mut evil = forward(&[(EVIL, 1)]);
-    evil.timeout = Some(Duration::from_millis(400));
-    evil.retry = Some(Retry {
-        retries: 2,
-        on_connect_failure: true,
-        on_reset: true,
-        on_status: vec![(503, 503)],
-        per_try_timeout: Some(Duration::from_millis(150)),
-        ..Retry::default()
-    });
     vec![
         route("/good", RouteAction::Forward(forward(&[(GOOD, 1)]))),
         route("/tls", RouteAction::Forward(forward(&[(OVER_TLS, 1)]))),
         route("/direct", RouteAction::Direct { status: 200, body: (*b"direct").into() }),
-        route("/", RouteAction::Forward(evil)),
+        route("/", RouteAction::Forward(to_evil(&[(EVIL, 1)]))),
     ]
 }
 
@@ -239,12 +221,6 @@ fn listener(
     let address = address_of(&bound);
     let name = name.into();
     Arc::new(Listener { name, ..listener_with(address, bound, terminal, tls) })
-}
-
-fn bound() -> Arc<Bound> {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-    socket.set_nonblocking(true).expect("nonblocking");
-    Arc::new(Bound { sockets: vec![socket] })
 }
 
 fn address_of(bound: &Bound) -> SocketAddr {
