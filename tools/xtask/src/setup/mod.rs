@@ -1,7 +1,9 @@
 //! Installs what tests need and this machine lacks.
 
+mod clients;
 mod debian;
 mod envoy;
+mod python;
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ pub(crate) fn all(envoy: Option<PathBuf>) -> Result<Ready, String> {
     let target = run::target()?;
     fs::create_dir_all(&target).map_err(|error| format!("{}: {error}", target.display()))?;
     debian::install();
+    clients::install(&target);
     let envoy = match envoy {
         // Tests run in other folders: a relative path would lead them astray.
         Some(path) => path

@@ -15,8 +15,9 @@ impl Connection {
             return self.on_acknowledged();
         }
         let before = self.peer;
-        self.peer.take(payload, self.role, !self.is_greeted)?;
+        let smallest_table = self.peer.take(payload, self.role, !self.is_greeted)?;
         self.is_greeted = true;
+        self.encoder.set_size_limit(smallest_table as usize);
         self.encoder.set_size_limit(self.peer.header_table_bytes as usize);
         let by = i64::from(self.peer.window_bytes) - i64::from(before.window_bytes);
         let mut fits = true;

@@ -295,3 +295,15 @@ fn hpack_literal(name: &str, value: &str) -> Vec<u8> {
     bytes[0] = 0x40;
     bytes
 }
+
+#[test]
+fn the_smallest_table_within_a_frame_is_told_of() {
+    // As nghttp asks for a table by `-c 10 -c 4096` (RFC 7541, 4.2).
+    let mut server = Watched::server();
+    server.feed(&settings(&[(1, 10), (1, 4096)])).expect("settings");
+    server.feed(&get(1)).expect("a request");
+    server.clear();
+    server.connection.send_response(1, &answer(200), true).expect("an answer");
+    let block = server.connection.output().get(9..).expect("a frame").to_vec();
+    assert_eq!(block.get(..4), Some(&[0x2a, 0x3f, 0xe1, 0x1f][..]), "{block:02x?}");
+}
