@@ -173,7 +173,7 @@ impl Driver for Scripted {
         self.open.iter().find(|open| open.socket == socket).map_or(0, |open| open.sent)
     }
 
-    fn relay(&mut self, _: Socket, _: Socket) -> io::Result<()> {
+    fn relay(&mut self, _: Socket, _: Socket, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -66,6 +66,7 @@ pub(crate) struct Results {
     samples: BTreeMap<(Table, Make, Metric), Vec<f64>>,
     histograms: BTreeMap<(Table, Make), Histogram<u64>>,
     failures: BTreeMap<(Table, Make), BTreeMap<String, u64>>,
+    given_up: Vec<String>,
 }
 
 impl Results {
@@ -86,6 +87,15 @@ impl Results {
     pub(crate) fn add_failure(&mut self, table: &Table, make: Make, what: &str, count: u64) {
         let failures = self.failures.entry((table.clone(), make)).or_default();
         *failures.entry(what.to_owned()).or_default() += count;
+    }
+
+    /// A scenario could not be measured to its end, for this reason.
+    pub(crate) fn give_up(&mut self, why: String) {
+        self.given_up.push(why);
+    }
+
+    pub(crate) fn given_up(&self) -> &[String] {
+        &self.given_up
     }
 
     pub(crate) fn tables(&self) -> &[Table] {
@@ -135,7 +145,8 @@ impl Results {
 
     /// What went wrong, one line each.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines: Vec<String> =
+            self.given_up.iter().map(|why| format!("not measured to the end: {why}")).collect();
         for ((table, make), failures) in &self.failures {
             for (what, count) in failures {
                 let (scenario, load) = (table.scenario, &table.load);

@@ -96,15 +96,24 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     let place = Place::new(arguments.no_build, &arguments.peers)?;
     let facts = facts::facts(&place);
     let mut results = Results::default();
+    let is_kept = !arguments.smoke || arguments.out.is_some();
+    let mut folder = None;
     for scenario in scenarios {
-        scenario.run(&place, &effort, &mut results)?;
+        // One that breaks does not take the others' figures with it.
+        if let Err(why) = scenario.run(&place, &effort, &mut results) {
+            results.give_up(why);
+        }
+        if is_kept {
+            folder = Some(report::write(&results, &facts, &effort, arguments.out.as_deref())?);
+        }
     }
     place.bar.finish_and_clear();
     report::print(&results);
-    if arguments.smoke && arguments.out.is_none() {
-        return Ok(());
+    if let Some(folder) = folder {
+        println!("\n{}", folder.display());
     }
-    let folder = report::write(&results, &facts, &effort, arguments.out.as_deref())?;
-    println!("\n{}", folder.display());
-    Ok(())
+    match results.given_up() {
+        [] => Ok(()),
+        broken => Err(broken.join("; ")),
+    }
 }

@@ -90,6 +90,18 @@ pub(crate) const ALL: &[Scenario] = &[
         ),
     },
     Scenario {
+        name: "http1-bulk",
+        about: "answers of 16 MiB over 1 and 8 kept connections",
+        makes: WEB,
+        what: What::Traffic(
+            Front::Http,
+            &[
+                load("8 connections", 8, Kind::Bulk { bytes: 16 << 20 }),
+                load("1 connection", 1, Kind::Bulk { bytes: 16 << 20 }),
+            ],
+        ),
+    },
+    Scenario {
         name: "tcp-small",
         about: "64 bytes to and fro over 1, 64 and 512 connections",
         makes: BYTES,

@@ -9,9 +9,10 @@ use std::{
 use kit::around::skip;
 
 /// Scenarios by what they need; together they are all.
-const SCENARIOS: [&str; 16] = [
+const SCENARIOS: [&str; 17] = [
     "http1",
     "http1-16k",
+    "http1-bulk",
     "tcp-small",
     "tcp-bulk",
     "connect",

@@ -83,6 +83,8 @@ pub enum RelayEnd {
     Drained,
     /// The source's peer has closed its sending side, all bytes are delivered.
     Eof,
+    /// All that was asked for is delivered: what the source says next is another matter.
+    Whole,
 }
 
 /// What failed, and how. For the destination of a relay the event names the destination.
@@ -166,10 +168,10 @@ pub trait Driver: Sized {
     /// Bytes queued on a socket and not yet taken by the kernel.
     fn unsent(&self, socket: Socket) -> usize;
 
-    /// Moves bytes from one socket to another inside the kernel until the source runs dry, ends or
-    /// either side fails. Neither may have receives (source) or sends (destination) outstanding:
-    /// relay when `Paused` was seen and `unsent` is 0.
-    fn relay(&mut self, from: Socket, to: Socket) -> io::Result<()>;
+    /// Moves bytes from one socket to another inside the kernel, at most so many, until the source
+    /// runs dry, ends or either side fails. Neither may have receives (source) or sends
+    /// (destination) outstanding: relay when `Paused` was seen and `unsent` is 0.
+    fn relay(&mut self, from: Socket, to: Socket, most: u64) -> io::Result<()>;
 
     /// Bytes that the running relay from this socket has moved so far: how an idle timer tells a
     /// slow stream from a dead one.

@@ -392,8 +392,8 @@ macro_rules! driver_by_engine {
             fn unsent(&self, socket: Socket) -> usize {
                 self.engine.unsent(socket)
             }
-            fn relay(&mut self, from: Socket, to: Socket) -> io::Result<()> {
-                self.engine.relay(from, to)
+            fn relay(&mut self, from: Socket, to: Socket, most: u64) -> io::Result<()> {
+                self.engine.relay(from, to, most)
             }
             fn relayed(&self, from: Socket) -> u64 {
                 self.engine.relayed(from)

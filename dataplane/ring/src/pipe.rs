@@ -33,10 +33,11 @@ impl Pipe {
         self.level
     }
 
-    /// Moves what the socket has into the pipe, as far as it fits. 0 means that the peer has
-    /// closed its sending side; a full pipe and a dry socket both are `EAGAIN`.
-    pub(crate) fn fill(&mut self, from: BorrowedFd<'_>) -> io::Result<usize> {
+    /// Moves what the socket has into the pipe, at most so much and as far as it fits. 0 means that
+    /// the peer has closed its sending side; a full pipe and a dry socket both are `EAGAIN`.
+    pub(crate) fn fill(&mut self, from: BorrowedFd<'_>, most: u64) -> io::Result<usize> {
         let room = self.capacity - self.level.min(self.capacity);
+        let room = usize::try_from(most).unwrap_or(usize::MAX).min(room);
         if room == 0 {
             return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }

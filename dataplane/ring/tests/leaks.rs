@@ -194,7 +194,7 @@ impl<D: Driver> Storm<D> {
             _ => {
                 let other = self.open[self.random.below(self.open.len())];
                 if other != socket {
-                    let _ = self.driver.relay(socket, other);
+                    let _ = self.driver.relay(socket, other, u64::MAX);
                 }
             }
         }
@@ -202,7 +202,7 @@ impl<D: Driver> Storm<D> {
 
     /// Whether the socket is the source of a relay: then another relay from it is refused.
     fn is_source(&mut self, socket: Socket) -> bool {
-        match self.driver.relay(socket, socket) {
+        match self.driver.relay(socket, socket, u64::MAX) {
             Ok(()) => panic!("relayed to itself"),
             Err(error) => error.to_string().contains("already"),
         }

@@ -161,7 +161,10 @@ impl<D: Driver> Worker<D> {
                 Ok(()) => self.on_down_sent(key),
                 Err(fault) => self.on_down_fault(key, &fault),
             },
-            What::Relayed(relayed) => self.on_relayed_up(key, relayed),
+            What::Relayed(relayed) => match down.state {
+                DownState::Http(_) => self.on_relayed_request(key, relayed),
+                _ => self.on_relayed_up(key, relayed),
+            },
             What::Failed(_) => self.abort_down(key),
             What::Accepted(_) | What::Connected | What::Woken => {}
         }
@@ -258,9 +261,12 @@ impl<D: Driver> Worker<D> {
         if is_congested || down.is_waiting() {
             return;
         }
-        if let DownState::Tcp(_) = down.state
-            && self.relay_up(key)
-        {
+        let is_relayed = match &down.state {
+            DownState::Tcp(_) => self.relay_up(key),
+            DownState::Http(_) => self.relay_request(key),
+            _ => false,
+        };
+        if is_relayed {
             return;
         }
         let Some(down) = self.downs.get_mut(key) else { return };

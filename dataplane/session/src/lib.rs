@@ -9,6 +9,7 @@
 //! refusal has a reason that log, counter and reply share; a request sees one snapshot only.
 
 mod accept;
+mod bulk;
 mod counters;
 mod decide;
 mod down;

@@ -32,6 +32,9 @@ pub const UNSENT_LOW: usize = 64 * 1024;
 /// Full large reads in a row after which a plain direction is moved by the kernel alone.
 pub const FULL_READS_TO_RELAY: u8 = 2;
 
+/// A body of which less than this is to come is not worth a pipe.
+pub const RELAY_BODY_MIN: u64 = 256 * 1024;
+
 /// What inspectors look at before they give up: the largest ClientHello that is accepted.
 pub const INSPECT_MAX: usize = 16 * 1024;
 

@@ -43,6 +43,21 @@ impl Client {
         let (phase, partial) = (Reading::Head, Partial::default());
         Self { stream, phase, partial, keep_alive: false, has_begun: false }
     }
+
+    /// Bytes that are to come of a body whose length is known; 0 of any other.
+    pub(crate) fn length_left(&self) -> u64 {
+        match &self.phase {
+            Reading::Body(body) => body.length_left(),
+            Reading::Head | Reading::Tunnel => 0,
+        }
+    }
+
+    /// So many of them have gone their way without being read.
+    pub(crate) fn passed(&mut self, bytes: u64) {
+        if let Reading::Body(body) = &mut self.phase {
+            body.passed(bytes);
+        }
+    }
 }
 
 impl<D: Driver> Worker<D> {
@@ -298,7 +313,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The response is complete; `clean`: nothing came behind it.
-    fn on_response_done(&mut self, key: Key, clean: bool) {
+    pub(crate) fn on_response_done(&mut self, key: Key, clean: bool) {
         let Some(up) = self.ups.get(key) else { return };
         let UpState::Http(client) = &up.state else { return };
         let (stream, keep_alive) = (client.stream, client.keep_alive);

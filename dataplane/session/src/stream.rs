@@ -62,6 +62,8 @@ pub(crate) struct Stream {
     pub(crate) sent_at: Nanos,
     /// When anything last moved.
     pub(crate) active_at: Nanos,
+    /// What the kernel had moved by itself when the idle alarm last looked.
+    pub(crate) relayed_seen: u64,
     pub(crate) timer: Option<Timer>,
     /// It is a call by gRPC.
     pub(crate) is_grpc: bool,
@@ -114,6 +116,7 @@ impl Stream {
             has_met_stale: false,
             sent_at: now,
             active_at: now,
+            relayed_seen: 0,
             timer: None,
             is_grpc: reply::is_grpc(head),
             scheme: None,
@@ -406,6 +409,10 @@ impl<D: Driver> Worker<D> {
             stream.try_deadline = None;
             self.on_attempt_failed(key, Reason::PerTryTimeout, |retry| retry.on_reset);
         } else if is_over(stream.idle_limit.map(|limit| stream.active_at.after(limit))) {
+            if self.has_relayed(key) {
+                return self.stay_active(key);
+            }
+            let Some(stream) = self.streams.get(key) else { return };
             let is_whole = stream.is_request_done;
             let reason =
                 if is_whole { Reason::StreamIdleTimeout } else { Reason::RequestIdleTimeout };
@@ -413,6 +420,15 @@ impl<D: Driver> Worker<D> {
         } else {
             self.set_alarm(key);
         }
+    }
+
+    /// Something has moved: the idle time begins anew.
+    fn stay_active(&mut self, key: Key) {
+        let now = self.io.driver.now();
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.active_at = now;
+        }
+        self.set_alarm(key);
     }
 
     /// The upstream's connection no longer belongs to a stream: what it says goes nowhere.

@@ -158,7 +158,7 @@ impl<D: Driver> Worker<D> {
             && down.held.is_empty();
         let begun = pays
             && up.io.unsent(&self.io.driver) == 0
-            && self.io.driver.relay(down.io.socket, up.io.socket).is_ok();
+            && self.io.driver.relay(down.io.socket, up.io.socket, u64::MAX).is_ok();
         if begun {
             down.io.relaying();
         }
@@ -176,7 +176,7 @@ impl<D: Driver> Worker<D> {
             && !down.io.is_secure();
         let begun = pays
             && down.io.unsent(&self.io.driver) == 0
-            && self.io.driver.relay(up.io.socket, down.io.socket).is_ok();
+            && self.io.driver.relay(up.io.socket, down.io.socket, u64::MAX).is_ok();
         if begun {
             up.io.relaying();
         }
@@ -191,7 +191,7 @@ impl<D: Driver> Worker<D> {
             tcp.active = true;
         }
         match relayed.end {
-            RelayEnd::Drained => {
+            RelayEnd::Drained | RelayEnd::Whole => {
                 down.io.begin_anew();
                 down.io.arm(&mut self.io.driver);
             }
@@ -210,7 +210,7 @@ impl<D: Driver> Worker<D> {
         }
         let Some(up) = self.ups.get_mut(key) else { return };
         match relayed.end {
-            RelayEnd::Drained => {
+            RelayEnd::Drained | RelayEnd::Whole => {
                 up.io.begin_anew();
                 up.io.arm(&mut self.io.driver);
             }

@@ -123,11 +123,10 @@ impl<D: Driver> Worker<D> {
                 Ok(()) => self.on_up_sent(key),
                 Err(fault) => self.on_up_fault(key, &fault),
             },
-            What::Relayed(relayed) => {
-                if let UpState::Tcp(down) = up.state {
-                    self.on_relayed_down(key, down, relayed);
-                }
-            }
+            What::Relayed(relayed) => match up.state {
+                UpState::Tcp(down) => self.on_relayed_down(key, down, relayed),
+                _ => self.on_relayed_response(key, relayed),
+            },
             What::Failed(failure) if failure.op == Op::Connect => {
                 self.on_broken(key, Broken::Connect(failure));
             }
@@ -239,7 +238,7 @@ impl<D: Driver> Worker<D> {
         self.ups.get(key).is_some_and(|up| up.attached == self.turn)
     }
 
-    fn on_up_eof(&mut self, key: Key) {
+    pub(crate) fn on_up_eof(&mut self, key: Key) {
         let Some(up) = self.ups.get(key) else { return };
         match &up.state {
             UpState::Connecting(_) => {}
@@ -308,9 +307,12 @@ impl<D: Driver> Worker<D> {
         {
             return;
         }
-        if let (UpState::Tcp(_), Some(down)) = (&up.state, down)
-            && self.relay_down(key, down)
-        {
+        let is_relayed = match (&up.state, down) {
+            (UpState::Tcp(_), Some(down)) => self.relay_down(key, down),
+            (UpState::Http(_), _) => self.relay_response(key),
+            _ => false,
+        };
+        if is_relayed {
             return;
         }
         if let Some(up) = self.ups.get_mut(key)

@@ -99,7 +99,7 @@ impl<D: Driver> Proxy<D> {
             }
             What::Sent(_) => self.go_on(key, 1 - at),
             What::Relayed(relayed) => match relayed.end {
-                RelayEnd::Drained => {
+                RelayEnd::Drained | RelayEnd::Whole => {
                     (pair[at].paused, pair[at].full) = (true, 0);
                     self.go_on(key, at);
                 }
@@ -136,7 +136,7 @@ impl<D: Driver> Proxy<D> {
         }
         side.paused = false;
         let relays = side.size == Size::Large && side.full >= FULL_TO_RELAY && unsent == 0;
-        if relays && self.driver.relay(side.socket, to).is_ok() {
+        if relays && self.driver.relay(side.socket, to, u64::MAX).is_ok() {
             return;
         }
         let budget = if side.size == Size::Large { LARGE } else { SMALL };

@@ -36,6 +36,8 @@ pub(crate) struct Relay {
     /// Held only while it carries data.
     pipe: Option<Pipe>,
     moved: u64,
+    /// What may still be taken from the source.
+    left: u64,
     /// The source has ended; what is in the pipe still has to be delivered.
     eof: bool,
     /// Thin bursts in a row.
@@ -52,6 +54,8 @@ enum Pumped {
     /// The destination takes nothing for now.
     Blocked,
     Eof,
+    /// All that was asked for has moved.
+    Whole,
     NoPipe,
     SourceFailed(i32),
     DestinationFailed(i32),
@@ -59,7 +63,12 @@ enum Pumped {
 
 impl<K: Kernel> Engine<K> {
     /// See [`crate::Driver::relay`].
-    pub(crate) fn relay(&mut self, source: Socket, destination: Socket) -> io::Result<()> {
+    pub(crate) fn relay(
+        &mut self,
+        source: Socket,
+        destination: Socket,
+        most: u64,
+    ) -> io::Result<()> {
         let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         let sockets = &mut self.core.sockets;
         match sockets.heard(source) {
@@ -78,8 +87,8 @@ impl<K: Kernel> Engine<K> {
             Some(_) => {}
             None => return refused("destination is closed"),
         }
-        let (pipe, moved, eof, thin, dry) = (None, 0, false, 0, None);
-        let relay = Relay { source, destination, pipe, moved, eof, thin, dry };
+        let (pipe, moved, left, eof, thin, dry) = (None, 0, most, false, 0, None);
+        let relay = Relay { source, destination, pipe, moved, left, eof, thin, dry };
         let key = self.core.relays.insert(relay);
         if let Some(from) = sockets.get_mut(source) {
             from.source_of = key;
@@ -109,6 +118,7 @@ impl<K: Kernel> Engine<K> {
                 Pumped::Dry => return self.dry(key, burst),
                 Pumped::Blocked => return self.blocked(key),
                 Pumped::Eof => return self.end(key, RelayEnd::Eof),
+                Pumped::Whole => return self.end(key, RelayEnd::Whole),
                 Pumped::NoPipe => return self.end(key, RelayEnd::Drained),
                 Pumped::SourceFailed(errno) => return self.fail(key, Side::Read, errno),
                 Pumped::DestinationFailed(errno) => return self.fail(key, Side::Write, errno),
@@ -214,16 +224,23 @@ impl Core {
             relay.pipe = self.pipes.take();
         }
         let Some(pipe) = &mut relay.pipe else { return Pumped::NoPipe };
-        if !relay.eof {
-            match pipe.fill(from) {
-                Ok(n) => relay.eof = n == 0,
+        if !relay.eof && relay.left > 0 {
+            match pipe.fill(from, relay.left) {
+                Ok(n) => {
+                    relay.eof = n == 0;
+                    relay.left = relay.left.saturating_sub(n as u64);
+                }
                 // Dry, or the pipe is full.
                 Err(error) if sys::would_wait(&error) => {}
                 Err(error) => return Pumped::SourceFailed(sys::errno(&error)),
             }
         }
         if pipe.level() == 0 {
-            return if relay.eof { Pumped::Eof } else { Pumped::Dry };
+            return match (relay.left, relay.eof) {
+                (0, _) => Pumped::Whole,
+                (_, true) => Pumped::Eof,
+                (_, false) => Pumped::Dry,
+            };
         }
         match pipe.drain(to) {
             // Bytes that are there but do not move would keep us here for ever.

@@ -184,8 +184,8 @@ fn stale_handles_are_ignored<D: Made>() {
     world.driver.reset(stale);
     assert_eq!((world.driver.unsent(stale), world.driver.relayed(stale)), (0, 0));
     assert!(world.driver.peer(stale).is_err());
-    assert!(world.driver.relay(stale, fresh).is_err());
-    assert!(world.driver.relay(fresh, stale).is_err());
+    assert!(world.driver.relay(stale, fresh, u64::MAX).is_err());
+    assert!(world.driver.relay(fresh, stale, u64::MAX).is_err());
     world.turn_for(2);
     assert_eq!(world.driver.open(), 2, "the newcomer is untouched");
 }

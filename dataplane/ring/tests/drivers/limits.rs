@@ -171,7 +171,7 @@ fn no_pipe_means_drained<D: Made>() {
     let mut world = World::<D>::with(&Limits { pipes: 0, ..Limits::default() });
     let ((from, mut client), (to, _server)) = (world.pair(), world.outgoing());
     client.write_all(b"some bytes").unwrap();
-    world.driver.relay(from, to).unwrap();
+    world.driver.relay(from, to, u64::MAX).unwrap();
     let relayed = world.expect("report", |event| match event.what {
         What::Relayed(relayed) if event.socket == from => Some(relayed),
         _ => None,

@@ -12,6 +12,7 @@ on_both!(
     bulk_is_relayed_both_ways,
     a_dry_source_ends_the_relay,
     a_relay_goes_on_after_receiving,
+    a_relay_moves_no_more_than_it_was_asked_to,
     small_bursts_end_the_relay,
     the_source_fails,
     the_destination_fails,
@@ -35,7 +36,7 @@ fn carry(driver: &mut impl Driver, event: Event, ends: [Socket; 2], done: &mut [
             done[way] += bytes;
             driver.finish(to);
         }
-        What::Relayed(Relayed { bytes, end: RelayEnd::Drained }) => {
+        What::Relayed(Relayed { bytes, .. }) => {
             done[way] += bytes;
             driver.recv(from, 1, Size::Large);
         }
@@ -46,7 +47,7 @@ fn carry(driver: &mut impl Driver, event: Event, ends: [Socket; 2], done: &mut [
         What::Eof => driver.finish(to),
         What::Sent(_) if driver.unsent(from) == 0 => {
             let (source, destination) = (to, from);
-            driver.relay(source, destination).unwrap();
+            driver.relay(source, destination, u64::MAX).unwrap();
         }
         What::Sent(_) | What::Paused => {}
         other => panic!("{other:?}"),
@@ -60,8 +61,8 @@ fn bulk_is_relayed_both_ways<D: Made>() {
     let (up, down) = (pattern(BYTES, 11), pattern(BYTES / 2, 12));
     let readers = [read_all(client.try_clone().unwrap()), read_all(server.try_clone().unwrap())];
     let writers = [write_all(client, up.clone()), write_all(server, down.clone())];
-    world.driver.relay(front, back).unwrap();
-    world.driver.relay(back, front).unwrap();
+    world.driver.relay(front, back, u64::MAX).unwrap();
+    world.driver.relay(back, front, u64::MAX).unwrap();
     let mut done = [0; 2];
     world.until("both ends", |driver, events| {
         for event in events.drain(..) {
@@ -85,14 +86,14 @@ fn a_dry_source_ends_the_relay<D: Made>() {
     let mut world = World::<D>::new();
     let ((from, mut client), (to, mut server)) = (world.pair(), world.outgoing());
     client.write_all(&[1; 100_000]).unwrap();
-    world.driver.relay(from, to).unwrap();
+    world.driver.relay(from, to, u64::MAX).unwrap();
     let report = world.expect("report", relayed(from));
     assert_eq!(report, Relayed { bytes: 100_000, end: RelayEnd::Drained });
     let mut got = vec![0; 100_000];
     server.read_exact(&mut got).unwrap();
     assert_eq!(world.driver.relayed(from), 0, "it is over");
     // One that begins dry ends as well.
-    world.driver.relay(from, to).unwrap();
+    world.driver.relay(from, to, u64::MAX).unwrap();
     assert_eq!(world.expect("report", relayed(from)).bytes, 0);
 }
 
@@ -105,7 +106,7 @@ fn a_relay_goes_on_after_receiving<D: Made>() {
         let data = world.bytes(from, 10);
         assert_eq!(data, b"0123456789", "round {round}");
         world.expect("pause", is(from, |what| matches!(what, What::Paused)));
-        world.driver.relay(from, to).unwrap();
+        world.driver.relay(from, to, u64::MAX).unwrap();
         let sent = pattern(200_000, round);
         client.write_all(&sent).unwrap();
         let mut got = vec![0; sent.len()];
@@ -115,7 +116,7 @@ fn a_relay_goes_on_after_receiving<D: Made>() {
         assert!(reader.join().unwrap().unwrap() == sent);
     }
     client.shutdown(std::net::Shutdown::Write).unwrap();
-    world.driver.relay(from, to).unwrap();
+    world.driver.relay(from, to, u64::MAX).unwrap();
     let end = Relayed { bytes: 0, end: RelayEnd::Eof };
     assert_eq!(world.expect("end", relayed(from)), end);
     world.driver.finish(to);
@@ -123,10 +124,40 @@ fn a_relay_goes_on_after_receiving<D: Made>() {
     assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
 }
 
+fn a_relay_moves_no_more_than_it_was_asked_to<D: Made>() {
+    const LIMIT: usize = 3 << 20;
+    let mut world = World::<D>::new();
+    let ((from, client), (to, mut server)) = (world.pair(), world.outgoing());
+    let sent = pattern(LIMIT + 1_000, 5);
+    let writer = write_all(client, sent.clone());
+    let copy = server.try_clone().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut got = vec![0; LIMIT];
+        (&copy).read_exact(&mut got).map(|()| got)
+    });
+    let mut left = LIMIT as u64;
+    while left > 0 {
+        world.driver.relay(from, to, left).unwrap();
+        let Relayed { bytes, end } = world.expect("report", relayed(from));
+        left -= bytes;
+        assert_eq!(end == RelayEnd::Whole, left == 0, "{end:?} with {left} left");
+    }
+    assert!(reader.join().unwrap().unwrap() == sent[..LIMIT]);
+    writer.join().unwrap();
+    // What lies behind it is received as ever.
+    world.driver.recv(from, 1_000, Size::Small);
+    assert_eq!(world.bytes(from, 1_000), &sent[LIMIT..]);
+    // Nothing is nothing to wait for.
+    world.driver.relay(to, from, 0).unwrap();
+    assert_eq!(world.expect("end", relayed(to)), Relayed { bytes: 0, end: RelayEnd::Whole });
+    server.set_nonblocking(true).unwrap();
+    assert!(server.read(&mut [0; 1]).is_err(), "nothing more has come");
+}
+
 fn small_bursts_end_the_relay<D: Made>() {
     let mut world = World::<D>::new();
     let ((from, mut client), (to, mut server)) = (world.pair(), world.outgoing());
-    world.driver.relay(from, to).unwrap();
+    world.driver.relay(from, to, u64::MAX).unwrap();
     let mut got = [0; 100];
     for _ in 0..50 {
         client.write_all(&[1; 100]).unwrap();
@@ -144,7 +175,7 @@ fn small_bursts_end_the_relay<D: Made>() {
 fn the_source_fails<D: Made>() {
     let mut world = World::<D>::new();
     let ((from, mut client), (to, _server)) = (world.pair(), world.outgoing());
-    world.driver.relay(from, to).unwrap();
+    world.driver.relay(from, to, u64::MAX).unwrap();
     client.write_all(&[1; 10]).unwrap();
     world.turn(1);
     socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
@@ -178,11 +209,11 @@ fn relay_until_full<D: Made>(
     mut client: &TcpStream,
 ) {
     client.set_nonblocking(true).unwrap();
-    world.driver.relay(from, to).unwrap();
+    world.driver.relay(from, to, u64::MAX).unwrap();
     while client.write(&[7; 65536]).is_ok() {
         world.turn(0);
         if world.events.drain(..).any(|event| matches!(event.what, What::Relayed(_))) {
-            world.driver.relay(from, to).unwrap();
+            world.driver.relay(from, to, u64::MAX).unwrap();
         }
     }
 }
@@ -208,12 +239,12 @@ fn closing_an_end_ends_it_silently<D: Made>() {
 fn what_cannot_be_relayed_is_refused<D: Made>() {
     let mut world = World::<D>::new();
     let ((from, _client), (to, _server)) = (world.pair(), world.outgoing());
-    assert!(world.driver.relay(world.listener, to).is_err());
+    assert!(world.driver.relay(world.listener, to, u64::MAX).is_err());
     world.driver.send(to, Buf::from_static(b"first"));
-    assert!(world.driver.relay(from, to).is_err(), "bytes are queued");
+    assert!(world.driver.relay(from, to, u64::MAX).is_err(), "bytes are queued");
     world.turn_for(2);
     world.driver.recv(from, 1, Size::Small);
-    assert!(world.driver.relay(from, to).is_err(), "the source is armed");
+    assert!(world.driver.relay(from, to, u64::MAX).is_err(), "the source is armed");
     world.driver.reset(from);
-    assert!(world.driver.relay(from, to).is_err(), "the source is closed");
+    assert!(world.driver.relay(from, to, u64::MAX).is_err(), "the source is closed");
 }

@@ -96,6 +96,24 @@ impl Body {
         self.state == State::Done
     }
 
+    /// Bytes that are to come of a body framed by its length; 0 of any other, and of a whole one.
+    pub fn length_left(&self) -> u64 {
+        match self.state {
+            State::Length(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// So many bytes of a body framed by its length have gone their way without being looked at.
+    pub fn passed(&mut self, bytes: u64) {
+        if let State::Length(left) = self.state {
+            self.state = match left.saturating_sub(bytes) {
+                0 => State::Done,
+                left => State::Length(left),
+            };
+        }
+    }
+
     /// The peer has closed its side: whether that ends the body properly.
     pub fn eof(&mut self) -> Result<(), Refusal> {
         match self.state {
