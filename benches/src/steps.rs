@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::snapshot::{HttpFilter, Snapshot, Transport};
+use config::snapshot::{Snapshot, Transport};
 use config::swap::Published;
 use policy::facts::{ConnectionFacts, Protocols, RequestFacts};
 use policy::headers::{self, Attempt, RequestContext};
@@ -194,9 +194,8 @@ fn judge(policies: usize) -> Run {
         let remote = connection.source.ip();
         let head = Some(&head);
         let facts = RequestFacts { head, connection: &connection, peer: Some(&peer), remote };
-        let Some(HttpFilter::Rbac(filter)) = manager.filters.first() else {
-            panic!("no RBAC filter")
-        };
+        let policies = manager.filters.policies().expect("policies alone");
+        let filter = policies.first().expect("an RBAC filter");
         let rules = filter.rules.as_ref().expect("rules");
         assert!(rbac::http(black_box(rules), &facts).allowed, "refused");
     })

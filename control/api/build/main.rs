@@ -23,7 +23,7 @@ const INCLUDES: [&str; 7] = [
 ];
 
 /// Every message of these files, and all that is reachable from one, can be read from text.
-const ROOTS: [&str; 26] = [
+const ROOTS: &[&str] = &[
     "envoy/admin/v3/config_dump.proto",
     "envoy/config/bootstrap/v3/bootstrap.proto",
     "envoy/config/cluster/v3/cluster.proto",
@@ -32,9 +32,16 @@ const ROOTS: [&str; 26] = [
     "envoy/config/listener/v3/listener.proto",
     "envoy/config/rbac/v3/rbac.proto",
     "envoy/config/route/v3/route.proto",
+    "envoy/config/route/v3/route_components.proto",
     "envoy/extensions/access_loggers/file/v3/file.proto",
     "envoy/extensions/access_loggers/stream/v3/stream.proto",
     "envoy/extensions/bootstrap/internal_listener/v3/internal_listener.proto",
+    "envoy/extensions/filters/http/buffer/v3/buffer.proto",
+    "envoy/extensions/filters/http/cors/v3/cors.proto",
+    "envoy/extensions/filters/http/fault/v3/fault.proto",
+    "envoy/extensions/filters/http/grpc_stats/v3/config.proto",
+    "envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto",
+    "envoy/extensions/filters/http/health_check/v3/health_check.proto",
     "envoy/extensions/filters/http/rbac/v3/rbac.proto",
     "envoy/extensions/filters/http/router/v3/router.proto",
     "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.proto",
@@ -52,19 +59,29 @@ const ROOTS: [&str; 26] = [
     "envoy/service/discovery/v3/discovery.proto",
 ];
 
+/// The same, each read by itself: what they name in short would be looked for in a package that
+/// they do not import (`common` in `envoy.extensions.filters.common`) once another file is in that.
+const APART: &[&str] = &["envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     for file in ["main.rs", "closure.rs", "emit.rs", "locate.rs"] {
         println!("cargo::rerun-if-changed=build/{file}");
     }
     let protos = locate::envoy_types()?.join("proto");
-    let set = descriptors(&protos)?;
-    let table = closure::Table::reachable(&set, &ROOTS)?;
+    let mut set = descriptors(&protos, ROOTS)?;
+    for root in APART {
+        let more = descriptors(&protos, &[root])?.file.into_iter();
+        let known = |name: &str| set.file.iter().any(|file| file.name() == name);
+        let more: Vec<_> = more.filter(|file| !known(file.name())).collect();
+        set.file.extend(more);
+    }
+    let table = closure::Table::reachable(&set, &[ROOTS, APART].concat())?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
     std::fs::write(out.join("table.rs"), emit::source(&table))?;
     Ok(())
 }
 
-fn descriptors(protos: &Path) -> Result<FileDescriptorSet, Box<dyn Error>> {
+fn descriptors(protos: &Path, roots: &[&str]) -> Result<FileDescriptorSet, Box<dyn Error>> {
     let mut resolver = ChainFileResolver::new();
     for include in INCLUDES {
         resolver.add(IncludeFileResolver::new(protos.join(include)));
@@ -72,7 +89,7 @@ fn descriptors(protos: &Path) -> Result<FileDescriptorSet, Box<dyn Error>> {
     resolver.add(GoogleFileResolver::new());
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).include_source_info(false);
-    for root in ROOTS {
+    for root in roots {
         compiler.open_file(root).map_err(|error| format!("{root}: {error:?}"))?;
     }
     Ok(compiler.file_descriptor_set())

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use config::snapshot::{
-    ClientCert, ClusterId, Codec, EscapedSlashes, Forward, HeaderChanges, Http2, HttpManager,
-    PathMatch, Route, RouteAction, RouteMatch, Routes, ServerHeader, StringKind, StringMatch,
-    VirtualHost, Weighted,
+    ClientCert, ClusterId, Codec, EscapedSlashes, Forward, HeaderChanges, Http2, HttpFilters,
+    HttpManager, Overrides, PathMatch, Route, RouteAction, RouteMatch, Routes, ServerHeader,
+    StringKind, StringMatch, VirtualHost, Weighted,
 };
 use tls::session::Peer;
 use wire::h1::{Limits, Parsed, parse_request};
@@ -36,7 +36,7 @@ pub(crate) fn manager() -> HttpManager {
     HttpManager {
         stat_prefix: "test".into(),
         routes: Routes::Inline(Arc::default()),
-        filters: Vec::new(),
+        filters: HttpFilters::default(),
         server_name: "envoy".into(),
         server_header: ServerHeader::Overwrite,
         upgrades: Vec::new(),
@@ -65,7 +65,12 @@ pub(crate) fn manager() -> HttpManager {
 
 /// A route to one cluster under a name.
 pub(crate) fn route(name: &str, path: PathMatch) -> Route {
-    let cluster = Weighted { name: name.into(), cluster: ClusterId(0), weight: 1 };
+    let cluster = Weighted {
+        name: name.into(),
+        cluster: ClusterId(0),
+        weight: 1,
+        overrides: Overrides::default(),
+    };
     Route {
         name: name.into(),
         matches: RouteMatch { path, case_sensitive: true, headers: Vec::new(), query: Vec::new() },
@@ -79,6 +84,7 @@ pub(crate) fn route(name: &str, path: PathMatch) -> Route {
             upgrades: Vec::new(),
         }),
         headers: HeaderChanges::default(),
+        overrides: Overrides::default(),
     }
 }
 

@@ -12,6 +12,7 @@
 
 pub mod chain;
 pub mod facts;
+pub mod filter;
 #[cfg(test)]
 mod fixture;
 pub mod headers;

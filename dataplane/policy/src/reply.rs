@@ -28,6 +28,8 @@ pub enum Reason {
     DownstreamProtocolError,
     /// The connection to the upstream could not even be tried.
     LocalConnectionFailure,
+    /// A fault filter puts an end to it.
+    FaultAbort,
     /// A request of HTTP/1.1 has no host.
     MissingHost,
     /// The cluster has no host that may be chosen.
@@ -203,6 +205,9 @@ const fn row(reason: Reason) -> Reply {
         ),
         R::LocalConnectionFailure => (
             "upstream_connect_impossible", 503, LOCAL.0, before!("local_connection_failure"), "UF",
+        ),
+        R::FaultAbort => (
+            "fault_abort", 503, "fault filter abort", "fault_filter_abort", "FI",
         ),
         R::MissingHost => ("missing_host", 400, "", "missing_host_header", ""),
         R::NoHealthyUpstream => (

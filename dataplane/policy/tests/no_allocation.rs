@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use config::snapshot::{
     Action, ChainMatch, ClientCert, ClusterId, Codec, EscapedSlashes, FilterChain, Forward,
-    ForwardClientCert, HeaderChange, HeaderChanges, HeaderMatch, Http2, HttpManager, Listener,
-    PathMatch, Permission, Policy, Principal, Route, RouteAction, RouteMatch, RouteTable, Routes,
-    Rules, ServerHeader, StringKind, StringMatch, Terminal, Transport, ValueMatch, VirtualHost,
-    Weighted,
+    ForwardClientCert, HeaderChange, HeaderChanges, HeaderMatch, Http2, HttpFilters, HttpManager,
+    Listener, Overrides, PathMatch, Permission, Policy, Principal, Route, RouteAction, RouteMatch,
+    RouteTable, Routes, Rules, ServerHeader, StringKind, StringMatch, Terminal, Transport,
+    ValueMatch, VirtualHost, Weighted,
 };
 use ringway_policy::facts::{ConnectionFacts, Protocols, RequestFacts};
 use ringway_policy::headers::{self, Attempt, RequestContext};
@@ -31,7 +31,7 @@ fn manager() -> HttpManager {
     HttpManager {
         stat_prefix: "test".into(),
         routes: Routes::Inline(Arc::default()),
-        filters: Vec::new(),
+        filters: HttpFilters::default(),
         server_name: "istio-envoy".into(),
         server_header: ServerHeader::Overwrite,
         upgrades: Vec::new(),
@@ -69,7 +69,12 @@ fn changes() -> HeaderChanges {
 }
 
 fn table() -> RouteTable {
-    let cluster = Weighted { name: "v1".into(), cluster: ClusterId(0), weight: 90 };
+    let cluster = Weighted {
+        name: "v1".into(),
+        cluster: ClusterId(0),
+        weight: 90,
+        overrides: Overrides::default(),
+    };
     let route = Route {
         name: "r".into(),
         matches: RouteMatch {
@@ -96,12 +101,14 @@ fn table() -> RouteTable {
             upgrades: Vec::new(),
         }),
         headers: changes(),
+        overrides: Overrides::default(),
     };
     let host = VirtualHost {
         name: "v".into(),
         routes: vec![Arc::new(route)].into(),
         attempt_count: true,
         headers: changes(),
+        overrides: Overrides::default(),
     };
     RouteTable {
         hosts: vec![Arc::new(host)],

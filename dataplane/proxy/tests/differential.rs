@@ -7,6 +7,8 @@
 #[path = "differential/cases.rs"]
 mod cases;
 mod common;
+#[path = "differential/filters.rs"]
+mod filters;
 #[path = "differential/harness.rs"]
 mod harness;
 #[path = "differential/http2.rs"]

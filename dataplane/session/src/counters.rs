@@ -46,6 +46,16 @@ counters! {
     RbacDenied => "rbac_denied",
     /// Requests let through by a policy.
     RbacAllowed => "rbac_allowed",
+    /// Requests that a fault filter let wait.
+    FaultDelays => "fault_delays_injected",
+    /// Requests that a fault filter put an end to.
+    FaultAborts => "fault_aborts_injected",
+    /// Requests that a fault filter spared because enough suffered (`max_active_faults`).
+    FaultOverflow => "faults_overflow",
+    /// Requests from another origin that may ask.
+    CorsOriginValid => "cors_origin_valid",
+    /// Requests from another origin that may not.
+    CorsOriginInvalid => "cors_origin_invalid",
     /// Answers that Ringway made itself.
     LocalReply => "local_reply",
     /// Answers with a status of 200 to 299.

@@ -1,9 +1,10 @@
 //! What becomes of a request: the policies and the route.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use config::snapshot::{HttpFilter, HttpManager, RouteAction, Routes};
+use config::snapshot::{HttpManager, HttpRbac, RouteAction, Routes};
 use policy::facts::RequestFacts;
 use policy::headers::{self, RequestContext};
 use policy::path;
@@ -26,6 +27,9 @@ pub(crate) enum Decision {
     Direct(Taken),
     /// It is refused, on the way along this route if one was found.
     Refuse(Reason, Option<Taken>),
+    /// There are filters to be gone through first, on the way along this route if one was found,
+    /// for a client of this address.
+    Filter(Option<Taken>, IpAddr),
 }
 
 impl<D: Driver> Worker<D> {
@@ -59,19 +63,22 @@ impl<D: Driver> Worker<D> {
         let found = route::find(&table, head, random).ok();
         let taken =
             |Found { at: (host, route), .. }| Taken { table: Rc::clone(&table), host, route };
-        let refuse = |reason| Decision::Refuse(reason, found.map(taken));
+        // As in Envoy only a route that leads to an upstream changes what is answered in its place.
+        let refuse = |reason| Decision::Refuse(reason, found.map(taken).filter(Taken::is_forward));
         if let Some(found) = found
             && !is_upgrade_allowed(manager, &found.route.action, head)
         {
             return refuse(Reason::UpgradeRefused);
         }
+        let policies = manager.filters.policies().filter(|_| !table.has_overrides);
+        let Some(policies) = policies else { return Decision::Filter(found.map(taken), remote) };
         let facts = RequestFacts {
             head: Some(head),
             connection: &down.facts.connection(),
             peer: down.io.peer(),
             remote,
         };
-        if !is_allowed(manager, &facts, &self.io.counters) {
+        if !policies.iter().all(|policy| is_allowed(policy, &facts, &self.io.counters)) {
             return refuse(Reason::RbacDenied);
         }
         match found {
@@ -120,21 +127,20 @@ fn is_upgrade_allowed(manager: &HttpManager, action: &RouteAction, head: &Head) 
     }
 }
 
-fn is_allowed(
-    manager: &HttpManager,
+/// The policy lets the request pass.
+pub(crate) fn is_allowed(
+    policy: &HttpRbac,
     facts: &RequestFacts<'_>,
     counters: &crate::counters::Counters,
 ) -> bool {
-    for HttpFilter::Rbac(filter) in &manager.filters {
-        let Some(rules) = &filter.rules else { continue };
-        let verdict = rbac::http(rules, facts);
-        if !verdict.allowed {
-            counters.count(Counter::RbacDenied);
-            let source = facts.connection.source;
-            tracing::debug!(details = %verdict.details(), %source, "refused");
-            return false;
-        }
-        counters.count(Counter::RbacAllowed);
+    let Some(rules) = &policy.rules else { return true };
+    let verdict = rbac::http(rules, facts);
+    if !verdict.allowed {
+        counters.count(Counter::RbacDenied);
+        let source = facts.connection.source;
+        tracing::debug!(details = %verdict.details(), %source, "refused");
+        return false;
     }
+    counters.count(Counter::RbacAllowed);
     true
 }

@@ -14,6 +14,7 @@ mod counters;
 mod decide;
 mod down;
 mod encode;
+mod filters;
 mod follow;
 mod h2;
 mod held;

@@ -49,6 +49,8 @@ pub const TURN_FRAMES: usize = 4;
 /// What is kept of ended streams by HTTP/2 for the next ones: as many as are busy at once on a
 /// loaded worker.
 pub const SPARE_RETURNING_MAX: usize = 1024;
+/// The same of what filters remember of requests.
+pub const SPARE_FILTERING_MAX: usize = 256;
 /// How long the rest of a request by HTTP/2 is taken in and dropped that was answered already.
 pub const REST_OF_REQUEST: Duration = Duration::from_millis(500);
 /// Between the announcement that a connection by HTTP/2 takes no more requests and its end: a round

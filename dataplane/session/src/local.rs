@@ -1,14 +1,16 @@
 //! Answers of our own: refusals, and what a route answers by itself.
 
 use config::snapshot::RouteAction;
+use policy::filter::Answer;
 use policy::headers;
-use policy::reply::{Reason, Reply};
+use policy::reply::{self, Reason, Reply};
 use ring::driver::Driver;
 use ring::{Buf, Key};
 use wire::head::{Framing, Head, Known};
 
 use crate::counters::Counter;
 use crate::encode::{self, Piece};
+use crate::filters;
 use crate::request::Phase;
 use crate::serving::Asker;
 use crate::view::Taken;
@@ -42,12 +44,58 @@ impl<D: Driver> Worker<D> {
             "local reply"
         );
         let is_overload = reply.flag == "UO";
+        self.close_after(to, reply.status);
         if self.is_grpc(to) {
             headers::local_grpc(&mut self.io.head, reply.status, reply.body.as_bytes());
             return self.send_local(to, is_overload, []);
         }
         headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
         self.send_local(to, is_overload, [Buf::from_static(reply.body.as_bytes())]);
+    }
+
+    /// As Envoy: an answer of our own that calls the request a bad one is the connection's last.
+    fn close_after(&mut self, to: Asker, status: u16) {
+        if status == 400
+            && let Some(http) = self.downs.get_mut(to.down).and_then(|down| down.http_mut())
+        {
+            http.is_closing = true;
+        }
+    }
+
+    /// An answer that a filter gives.
+    pub(crate) fn answer_with(&mut self, to: Asker, answer: &Answer<'_>) {
+        let Reply { code, details, flag, .. } = answer.reason.reply();
+        self.io.counters.count(Counter::LocalReply);
+        tracing::debug!(code, details, flag, "local reply");
+        let (status, body) = (answer.status, answer.body.as_bytes());
+        self.close_after(to, status);
+        if self.is_grpc(to) {
+            let status = answer.grpc_status;
+            let status = status.unwrap_or_else(|| reply::grpc_status(answer.status).into());
+            headers::local_grpc_status(&mut self.io.head, status, body);
+            return self.send_local(to, false, []);
+        }
+        let mut pieces = Vec::new();
+        if encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err() {
+            return self.abort_down(to.down);
+        }
+        headers::local(&mut self.io.head, status, body);
+        self.send_local(to, false, pieces);
+    }
+
+    /// Sends the answer without a body whose head stands in `io.head`, which no route changes.
+    pub(crate) fn send_made(&mut self, to: Asker) {
+        self.io.counters.count(Counter::LocalReply);
+        let stream = self.stream_of_asker(to).and_then(|stream| self.streams.get(stream));
+        let Some(down) = self.downs.get_mut(to.down) else { return };
+        if let Some(http) = down.http_mut() {
+            http.is_closing |= !matches!(http.phase, Phase::Waiting);
+        }
+        if let Some(filtering) = stream.and_then(|stream| stream.filtering.as_ref()) {
+            filters::on_response(filtering, &mut self.io.head);
+        }
+        self.send_head(to);
+        self.end_exchange(to);
     }
 
     /// The route's own answer.
@@ -67,11 +115,13 @@ impl<D: Driver> Worker<D> {
         {
             stream.taken = Some(taken.clone());
         }
+        let status = *status;
+        self.close_after(to, status);
         // As Envoy: a direct response of these kinds says where the request was going.
         let location = matches!(status, 201 | 300..400).then(|| location(&self.io.head));
         match is_grpc {
-            true => headers::local_grpc(&mut self.io.head, *status, body),
-            false => headers::local(&mut self.io.head, *status, body),
+            true => headers::local_grpc(&mut self.io.head, status, body),
+            false => headers::local(&mut self.io.head, status, body),
         }
         if let Some(location) = location {
             self.io.head.set(b"location", &location);
@@ -100,6 +150,9 @@ impl<D: Driver> Worker<D> {
         if is_overload && !manager.suppress_envoy_headers {
             // As Envoy: behind the route's changes, which can neither remove nor replace it.
             self.io.head.append(b"x-envoy-overloaded", b"true");
+        }
+        if let Some(filtering) = stream.and_then(|stream| stream.filtering.as_ref()) {
+            filters::on_response(filtering, &mut self.io.head);
         }
         if is_head && let Framing::Length(length) = self.io.head.framing {
             let mut digits = itoa::Buffer::new();

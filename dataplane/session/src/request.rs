@@ -244,7 +244,11 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn judge(&mut self, key: Key, stream: Key) {
         let asker = Asker { down: key, stream: Some(stream) };
         match self.decide(key) {
-            Decision::Forward(taken) => self.forward(asker, stream, taken),
+            Decision::Forward(taken) => {
+                let random = self.io.random.next();
+                self.forward(asker, stream, taken, random);
+            }
+            Decision::Filter(taken, remote) => self.filter(asker, stream, taken, remote),
             Decision::Direct(taken) => self.reply_direct(asker, &taken),
             Decision::Refuse(reason, taken) => {
                 if let Some(stream) = self.streams.get_mut(stream) {
@@ -255,9 +259,9 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Sends the request in `io.head` on its way along this route.
-    fn forward(&mut self, asker: Asker, stream: Key, taken: Taken) {
-        let random = self.io.random.next();
+    /// Sends the request in `io.head` on its way along this route, to the cluster that the random
+    /// number falls on.
+    pub(crate) fn forward(&mut self, asker: Asker, stream: Key, taken: Taken, random: u64) {
         let Some(found) = taken.found() else {
             return self.reply(asker, Reason::RouteNotFound);
         };

@@ -13,6 +13,7 @@ use wire::head::{Framing, Head, Version};
 use crate::counters::Counter;
 use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
+use crate::filters;
 use crate::partial::{Partial, Tries};
 use crate::request::Phase;
 use crate::serving::Asker;
@@ -257,6 +258,9 @@ impl<D: Driver> Worker<D> {
         let attempt = Attempt { manager, table, found: &found, attempt, timeout: None };
         let passed = Duration::from_nanos(now.0.saturating_sub(stream.sent_at.0));
         headers::returned(&mut self.io.head, &attempt, passed);
+        if let Some(filtering) = &stream.filtering {
+            filters::on_response(filtering, &mut self.io.head);
+        }
     }
 
     /// Sends the response head in `io.head` to the client.

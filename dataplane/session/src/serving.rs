@@ -1,5 +1,6 @@
 //! What a client's HTTP connection is served by, whichever codec it speaks.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use config::snapshot::HttpManager;
@@ -8,6 +9,9 @@ use ring::Key;
 use crate::down::{Down, DownState};
 use crate::view::Table;
 
+/// A manager as requests hold it: counted by one worker alone.
+pub(crate) type Shared = Rc<Arc<HttpManager>>;
+
 /// A manager and its routes.
 pub(crate) struct Serving {
     pub(crate) manager: Arc<HttpManager>,
@@ -15,6 +19,8 @@ pub(crate) struct Serving {
     pub(crate) generation: u64,
     /// The route table and the generation that it is of.
     pub(crate) table: Option<(u64, Table)>,
+    /// The manager as requests hold it that go through filters.
+    shared: Option<Shared>,
 }
 
 /// Whom an answer goes to. A connection by HTTP/1.1 has one request at a time; by HTTP/2 the
@@ -34,12 +40,18 @@ impl Asker {
 
 impl Serving {
     pub(crate) fn new(manager: Arc<HttpManager>, generation: u64) -> Self {
-        Self { manager, generation, table: None }
+        Self { manager, generation, table: None, shared: None }
     }
 
     /// Serves from here on as this manager says.
     pub(crate) fn replace_manager(&mut self, manager: Arc<HttpManager>) {
-        (self.manager, self.table) = (manager, None);
+        (self.manager, self.table, self.shared) = (manager, None, None);
+    }
+
+    /// The manager, counted by this worker alone.
+    pub(crate) fn shared(&mut self) -> Shared {
+        let Self { manager, shared, .. } = self;
+        Rc::clone(shared.get_or_insert_with(|| Rc::new(Arc::clone(manager))))
     }
 }
 

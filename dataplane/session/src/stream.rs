@@ -15,6 +15,7 @@ use wire::head::{Framing, Head};
 
 use crate::down::Down;
 use crate::encode::{self, Piece};
+use crate::filters::Filtering;
 use crate::h2::Returning;
 use crate::held::Held;
 use crate::keys::{Alarm, NOBODY};
@@ -89,6 +90,8 @@ pub(crate) struct Stream {
     pub(crate) try_deadline: Option<Nanos>,
     /// When the next attempt begins.
     pub(crate) retry_at: Option<Nanos>,
+    /// What the filters remember of it.
+    pub(crate) filtering: Option<Box<Filtering>>,
     idle_limit: Option<Duration>,
 }
 
@@ -131,6 +134,7 @@ impl Stream {
             deadline: None,
             try_deadline: None,
             retry_at: None,
+            filtering: None,
             idle_limit: None,
         }
     }
@@ -139,6 +143,19 @@ impl Stream {
     pub(crate) fn follow(&mut self, forward: &Forward, idle_limit: Option<Duration>) {
         self.retries_left = forward.retry.as_ref().map_or(0, |retry| retry.retries);
         self.idle_limit = forward.idle_timeout.unwrap_or(idle_limit);
+    }
+
+    /// A filter lets it wait, on its way to this cluster if it is to be forwarded.
+    pub(crate) fn wait(&mut self, now: Nanos, to: Option<ClusterId>, idle_limit: Option<Duration>) {
+        let of_route = self.forward().and_then(|forward| forward.idle_timeout);
+        self.active_at = now;
+        self.idle_limit = of_route.unwrap_or(idle_limit);
+        self.cluster = to.unwrap_or(self.cluster);
+    }
+
+    /// It waits until then for a filter's sake.
+    fn waits_until(&self) -> Option<Nanos> {
+        self.filtering.as_ref().and_then(|filtering| filtering.until)
     }
 
     pub(crate) fn forward(&self) -> Option<&Forward> {
@@ -187,7 +204,9 @@ impl Stream {
     fn next_alarm(&self) -> Option<Nanos> {
         let idle = self.idle_limit.map(|limit| self.active_at.after(limit));
         let whole = self.returning.as_ref().and_then(|returning| returning.whole_by);
-        [self.deadline, self.try_deadline, self.retry_at, idle, whole].into_iter().flatten().min()
+        let waits = self.waits_until();
+        let all = [self.deadline, self.try_deadline, self.retry_at, idle, whole, waits];
+        all.into_iter().flatten().min()
     }
 }
 
@@ -382,7 +401,9 @@ impl<D: Driver> Worker<D> {
         let now = self.io.driver.now();
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.is_request_done = true;
-        stream.deadline = stream.forward().and_then(|f| f.timeout).map(|limit| now.after(limit));
+        // The router does not know of it yet while it waits for a filter's sake.
+        let limit = stream.forward().filter(|_| stream.waits_until().is_none());
+        stream.deadline = limit.and_then(|f| f.timeout).map(|limit| now.after(limit));
         self.set_alarm(key);
     }
 
@@ -402,6 +423,8 @@ impl<D: Driver> Worker<D> {
             self.fail(key, Reason::ResponseTimeout);
         } else if is_over(whole_by) {
             self.fail(key, Reason::RequestTimeout);
+        } else if is_over(stream.waits_until()) {
+            self.resume(key);
         } else if is_over(stream.retry_at) {
             stream.retry_at = None;
             self.send_request(key);
@@ -464,6 +487,9 @@ impl<D: Driver> Worker<D> {
         if let Some(up) = stream.up {
             let (id, debt) = (stream.up_id, stream.up_debt);
             self.let_go(up, id, debt);
+        }
+        if let Some(filtering) = stream.filtering.take() {
+            self.forget_filtering(filtering);
         }
         if let Some(returning) = stream.returning.take() {
             self.settle_returning(stream.down, returning);

@@ -4,6 +4,7 @@ mod allocation;
 mod bulk;
 mod chaos;
 mod drain;
+mod filters;
 mod fixture;
 mod follow;
 mod h2;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use config::snapshot::{Listener, Route, RouteTable, Snapshot, VirtualHost};
+use config::snapshot::{Listener, Route, RouteAction, RouteTable, Snapshot, VirtualHost};
 use policy::route::Found;
 
 /// A route table as requests hold it.
@@ -81,6 +81,11 @@ impl Taken {
         let host = self.table.hosts.get(self.host)?;
         let route = host.routes.get(self.route)?;
         Some(Found { host, route, at: (self.host, self.route) })
+    }
+
+    /// The route leads to an upstream.
+    pub(crate) fn is_forward(&self) -> bool {
+        self.route().is_some_and(|route| matches!(route.action, RouteAction::Forward(_)))
     }
 
     pub(crate) fn host(&self) -> Option<&VirtualHost> {

@@ -16,6 +16,7 @@ use wire::head::Head;
 use crate::accept::Accept;
 use crate::counters::{Counter, Counters};
 use crate::down::Down;
+use crate::filters::Filtering;
 use crate::h2::Returning;
 use crate::keys::{Alarm, Owner};
 use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, TRIM_BYTES, UPSTREAM_MAX};
@@ -111,6 +112,9 @@ pub struct Worker<D: Driver> {
     /// Kept for the next requests by HTTP/2.
     #[allow(clippy::vec_box)] // the boxes themselves are what is used again
     pub(crate) spare_returning: Vec<Box<Returning>>,
+    /// The same for requests that filters remember something of.
+    #[allow(clippy::vec_box)] // as above
+    pub(crate) spare_filtering: Vec<Box<Filtering>>,
     pub(crate) draining: bool,
     /// Counts the turns of the loop.
     pub(crate) turn: u64,
@@ -151,6 +155,7 @@ impl<D: Driver> Worker<D> {
             evicted: Vec::new(),
             turns: Vec::new(),
             spare_returning: Vec::new(),
+            spare_filtering: Vec::new(),
             draining: false,
             turn: 0,
             index,

@@ -159,6 +159,46 @@ impl Head {
         *self = Self { base, extra, fields, ..Self::default() };
     }
 
+    /// Becomes a copy of another head, in the room that it has.
+    pub fn copy_from(&mut self, other: &Self) {
+        let Self { base, extra, fields, .. } = self;
+        base.clone_from(&other.base);
+        extra.clone_from(&other.extra);
+        fields.clone_from(&other.fields);
+        let Self {
+            base: _,
+            extra: _,
+            fields: _,
+            names,
+            method,
+            path,
+            scheme,
+            authority,
+            status,
+            version,
+            framing,
+            keep_alive,
+            upgrade,
+        } = *other;
+        let (base, extra, fields) =
+            (std::mem::take(base), std::mem::take(extra), std::mem::take(fields));
+        *self = Self {
+            base,
+            extra,
+            fields,
+            names,
+            method,
+            path,
+            scheme,
+            authority,
+            status,
+            version,
+            framing,
+            keep_alive,
+            upgrade,
+        };
+    }
+
     /// Starts a head on these bytes, for a codec to fill in spans over them.
     pub fn start(&mut self, bytes: &[u8]) {
         self.clear();

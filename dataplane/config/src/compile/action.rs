@@ -15,7 +15,7 @@ use api::envoy::route::{
 use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
-use super::{matcher, retry, tcp, value};
+use super::{http_filter, matcher, retry, tcp, value};
 use crate::limits::MAX_WEIGHTED;
 use crate::snapshot::{self, Forward, PathMatch, Retry, Weighted};
 
@@ -41,8 +41,8 @@ pub(crate) fn route(
 ) -> Result<snapshot::Route, Fault> {
     decide!(at, route => Route {
         used: name, r#match, request_headers_to_add, request_headers_to_remove,
-            response_headers_to_add, response_headers_to_remove, action;
-        refused: typed_per_filter_config, tracing, route_specifiers;
+            response_headers_to_add, response_headers_to_remove, action, typed_per_filter_config;
+        refused: tracing, route_specifiers;
         without_effect: metadata, decorator, stat_prefix, per_request_buffer_limit_bytes,
             request_body_buffer_limit;
     });
@@ -58,6 +58,7 @@ pub(crate) fn route(
         name: name.as_str().into(),
         matches: matches(&place, r#match)?,
         action: route_action(at, action.as_ref(), defaults, scope)?,
+        overrides: http_filter::overrides(at, typed_per_filter_config)?,
         headers: headers::changes(at, &lists)?,
     })
 }
@@ -287,12 +288,14 @@ fn weight(
     scope: &mut Scope<'_>,
 ) -> Result<Weighted, Fault> {
     decide!(at, one => ClusterWeight {
-        used: name, weight;
+        used: name, weight, typed_per_filter_config;
         refused: cluster_header, metadata_match, request_headers_to_add,
             request_headers_to_remove, response_headers_to_add, response_headers_to_remove,
-            typed_per_filter_config, host_rewrite_specifier;
+            host_rewrite_specifier;
     });
-    named(&at.field("name"), name, value::u32_or(weight, 0), defaults, scope)
+    let overrides = http_filter::overrides(at, typed_per_filter_config)?;
+    let one = named(&at.field("name"), name, value::u32_or(weight, 0), defaults, scope)?;
+    Ok(Weighted { overrides, ..one })
 }
 
 fn named(
@@ -307,5 +310,5 @@ fn named(
         // The field is printed now, because the check comes when all clusters are known.
         scope.needs.clusters.push((at.missing("").field, Arc::clone(&name)));
     }
-    Ok(Weighted { name, cluster, weight })
+    Ok(Weighted { name, cluster, weight, overrides: Default::default() })
 }

@@ -4,7 +4,8 @@ use api::envoy::core::HeaderValueOption;
 use api::envoy::core::header_value_option::HeaderAppendAction;
 
 use super::at::{At, Fault, decide};
-use super::{matcher, value};
+use super::matcher;
+use super::value::enumeration;
 use crate::snapshot::{HeaderChange, HeaderChanges};
 
 /// The four lists that routes, virtual hosts and route configurations have.
@@ -49,7 +50,7 @@ fn addition(at: &At<'_>, option: &HeaderValueOption) -> Result<Option<HeaderChan
         used: header, append, append_action, keep_empty_value;
     });
     let Some(header) = header else { return Err(at.missing("`header` has to be given")) };
-    let action = value::enumeration(&at.field("append_action"), *append_action)?;
+    let action = enumeration(&at.field("append_action"), *append_action)?;
     let action = match append {
         None => action,
         Some(_) if *append_action != 0 => {
@@ -81,6 +82,14 @@ fn name(at: &At<'_>, name: &str) -> Result<Box<[u8]>, Fault> {
     match name.first() == Some(&b':') || *name == *b"host" {
         true => Err(at.unsupported("`host` and names that begin with `:` cannot be changed")),
         false => Ok(name),
+    }
+}
+
+/// A value as it stands.
+pub(crate) fn value(at: &At<'_>, text: &[u8]) -> Result<Box<[u8]>, Fault> {
+    match text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        true => Err(at.invalid("a line end in a header value")),
+        false => Ok(text.into()),
     }
 }
 

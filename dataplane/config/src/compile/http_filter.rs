@@ -1,21 +1,32 @@
-//! The HTTP filters of a connection manager: `rbac`, and `router` at the end.
+//! The HTTP filters of a connection manager, with `router` at the end.
+
+mod cors;
+mod fault;
+mod overrides;
 
 use std::sync::Arc;
 
 use api::envoy::Any;
+use api::envoy::core::RuntimeFractionalPercent;
+use api::envoy::cors::Cors;
+use api::envoy::fault::HttpFault;
 use api::envoy::hcm::{HttpFilter, http_filter::ConfigType};
 use api::envoy::http_rbac::Rbac;
 use api::envoy::router::Router;
+use api::envoy::types::FractionalPercent;
+use api::envoy::types::fractional_percent::DenominatorType;
 use api::typed_struct::{UdpaTypedStruct, XdsTypedStruct};
 use prost::Name;
 
 use super::at::{At, Fault, decide, typed};
-use super::rbac;
+use super::{rbac, value};
 use crate::limits::MAX_FILTERS;
-use crate::snapshot;
+use crate::snapshot::{self, FilterKind, HttpFilters, Share};
+
+pub(crate) use overrides::compile as overrides;
 
 pub(crate) struct Filters {
-    pub(crate) filters: Vec<snapshot::HttpFilter>,
+    pub(crate) filters: HttpFilters,
     pub(crate) suppress_envoy_headers: bool,
 }
 
@@ -41,15 +52,16 @@ pub(crate) fn compile(at: &At<'_>, list: &[HttpFilter]) -> Result<Filters, Fault
         }
     }
     match router {
-        Some(suppress_envoy_headers) => Ok(Filters { filters, suppress_envoy_headers }),
+        Some(suppress_envoy_headers) => {
+            Ok(Filters { filters: filters.into(), suppress_envoy_headers })
+        }
         None => Err(at.missing("the last filter has to be envoy.filters.http.router")),
     }
 }
 
 fn one(at: &At<'_>, filter: &HttpFilter) -> Result<Compiled, Fault> {
     decide!(at, filter => HttpFilter {
-        used: name, is_optional, config_type;
-        refused: disabled;
+        used: name, is_optional, config_type, disabled;
     });
     let any = match config_type {
         Some(ConfigType::TypedConfig(any)) => any,
@@ -58,20 +70,59 @@ fn one(at: &At<'_>, filter: &HttpFilter) -> Result<Compiled, Fault> {
         }
         None => return Err(at.field("typed_config").missing(format!("the filter `{name}`"))),
     };
+    if type_name(any) == Router::full_name() {
+        let place = at.field("disabled");
+        return match disabled {
+            true => Err(place.invalid("the router ends the chain and cannot be off")),
+            false => router(&at.field("typed_config"), &typed(&at.field("typed_config"), any)?),
+        };
+    }
     let at = at.field("typed_config");
-    let kind = type_name(any);
-    if kind == Rbac::full_name() {
-        let rules = rbac::http(&at, name, &typed::<Rbac>(&at, any)?)?;
-        return Ok(Compiled::Filter(snapshot::HttpFilter::Rbac(Arc::new(rules))));
-    }
-    if kind == Router::full_name() {
-        return router(&at, &typed(&at, any)?);
-    }
-    match is_optional {
+    match kind(&at, name, any)? {
+        Some(kind) => {
+            let name = name.as_str().into();
+            Ok(Compiled::Filter(snapshot::HttpFilter { name, is_off: *disabled, kind }))
+        }
         // As in Envoy: whoever wrote it says that the chain is right without it.
-        true => Ok(Compiled::Skipped),
-        false => Err(at.unsupported(format!("the HTTP filter `{name}` ({kind}) is not supported"))),
+        None if *is_optional => Ok(Compiled::Skipped),
+        None => {
+            let kind = type_name(any);
+            Err(at.unsupported(format!("the HTTP filter `{name}` ({kind}) is not supported")))
+        }
     }
+}
+
+/// What the filter does; `None`: there is no such filter here.
+fn kind(at: &At<'_>, name: &str, any: &Any) -> Result<Option<FilterKind>, Fault> {
+    let kind = type_name(any);
+    Ok(Some(if kind == Rbac::full_name() {
+        FilterKind::Rbac(Arc::new(rbac::http(at, name, &typed::<Rbac>(at, any)?)?))
+    } else if kind == HttpFault::full_name() {
+        FilterKind::Fault(Arc::new(fault::compile(at, &typed(at, any)?)?))
+    } else if kind == Cors::full_name() {
+        let Cors {} = typed(at, any)?;
+        FilterKind::Cors
+    } else {
+        return Ok(None);
+    }))
+}
+
+/// A share of the requests; absent: none.
+pub(crate) fn share(at: &At<'_>, given: Option<&FractionalPercent>) -> Result<Share, Fault> {
+    let Some(given) = given else { return Ok(Share::NONE) };
+    let FractionalPercent { numerator, denominator } = given;
+    let of = match value::enumeration(&at.field("denominator"), *denominator)? {
+        DenominatorType::Hundred => 100,
+        DenominatorType::TenThousand => 10_000,
+        DenominatorType::Million => 1_000_000,
+    };
+    Ok(Share { some: *numerator, of })
+}
+
+/// The same where a runtime might say otherwise, which there is not.
+pub(crate) fn runtime_share(at: &At<'_>, given: &RuntimeFractionalPercent) -> Result<Share, Fault> {
+    let RuntimeFractionalPercent { default_value, runtime_key: _ } = given;
+    share(&at.field("default_value"), default_value.as_ref())
 }
 
 fn router(at: &At<'_>, router: &Router) -> Result<Compiled, Fault> {

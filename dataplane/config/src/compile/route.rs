@@ -9,9 +9,9 @@ use super::action::{self, Defaults};
 use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
-use super::value;
+use super::{http_filter, value};
 use crate::limits::{MAX_DIRECT_BODY, MAX_ROUTES, MAX_VIRTUAL_HOSTS};
-use crate::snapshot::{self, RouteTable};
+use crate::snapshot::{self, RouteAction, RouteTable};
 
 /// A route configuration. `inline`: it stands in a listener, so that by default the clusters that
 /// it names have to exist.
@@ -24,10 +24,11 @@ pub(crate) fn compile(
     decide!(at, config => RouteConfiguration {
         used: name, virtual_hosts, response_headers_to_add, response_headers_to_remove,
             request_headers_to_add, request_headers_to_remove, most_specific_header_mutations_wins,
-            validate_clusters, max_direct_response_body_size_bytes, ignore_port_in_host_matching;
+            validate_clusters, max_direct_response_body_size_bytes, ignore_port_in_host_matching,
+            typed_per_filter_config;
         refused: vhds, internal_only_headers, cluster_specifier_plugins,
             request_mirror_policies, vhost_header, ignore_path_parameters_in_path_matching,
-            typed_per_filter_config, route_specifiers;
+            route_specifiers;
         without_effect: metadata;
     });
     let defaults = Defaults {
@@ -46,6 +47,7 @@ pub(crate) fn compile(
         ignore_port: *ignore_port_in_host_matching,
         headers: headers::changes(at, &lists)?,
         most_specific_wins: *most_specific_header_mutations_wins,
+        overrides: http_filter::overrides(at, typed_per_filter_config)?,
         ..RouteTable::default()
     };
     let at = at.field("virtual_hosts");
@@ -59,7 +61,22 @@ pub(crate) fn compile(
     }
     sort_longest_first(&at, &mut table.suffixes, '*', "")?;
     sort_longest_first(&at, &mut table.prefixes, ' ', "*")?;
+    table.has_overrides = has_overrides(&table);
     Ok(table)
+}
+
+/// Whether anything is said of an HTTP filter at any level.
+fn has_overrides(table: &RouteTable) -> bool {
+    let clusters = |route: &snapshot::Route| match &route.action {
+        RouteAction::Forward(forward) => forward.clusters.iter().any(|c| !c.overrides.is_empty()),
+        RouteAction::Direct { .. } => false,
+    };
+    let route = |route: &Arc<snapshot::Route>| !route.overrides.is_empty() || clusters(route);
+    !table.overrides.is_empty()
+        || table
+            .hosts
+            .iter()
+            .any(|host| !host.overrides.is_empty() || host.routes.iter().any(route))
 }
 
 fn virtual_host(
@@ -71,9 +88,9 @@ fn virtual_host(
     decide!(at, host => VirtualHost {
         used: name, routes, request_headers_to_add, request_headers_to_remove,
             response_headers_to_add, response_headers_to_remove, include_request_attempt_count,
-            retry_policy;
+            retry_policy, typed_per_filter_config;
         used_elsewhere: domains;
-        refused: matcher, require_tls, rate_limits, cors, typed_per_filter_config,
+        refused: matcher, require_tls, rate_limits, cors,
             include_attempt_count_in_response, retry_policy_typed_config, hedge_policy,
             include_is_timeout_retry_header, request_mirror_policies, route_specifiers;
         without_effect: virtual_clusters, metadata, per_request_buffer_limit_bytes,
@@ -96,6 +113,7 @@ fn virtual_host(
         name: name.as_str().into(),
         routes: routes.collect::<Result<_, _>>()?,
         attempt_count: *include_request_attempt_count,
+        overrides: http_filter::overrides(at, typed_per_filter_config)?,
         headers: headers::changes(at, &lists)?,
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ClusterId, HttpRbac, RouteTable};
+use super::{ClusterId, HttpFilters, Overrides, RouteTable};
 
 /// `TcpProxy`, compiled.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Weighted {
     pub cluster: ClusterId,
     /// Its share of the total.
     pub weight: u32,
+    /// What it says of HTTP filters.
+    pub overrides: Overrides,
 }
 
 /// `HttpConnectionManager`, compiled.
@@ -43,7 +45,7 @@ pub struct HttpManager {
     /// Where the routes come from.
     pub routes: Routes,
     /// The HTTP filters before the router, in order.
-    pub filters: Vec<HttpFilter>,
+    pub filters: HttpFilters,
     /// Value of the `server` response header, and when it is set.
     pub server_name: Arc<str>,
     /// What is done with `server`.
@@ -136,13 +138,6 @@ pub enum Routes {
     Inline(Arc<RouteTable>),
     /// `rds`: the name in [`super::Snapshot::routes`].
     Named(Arc<str>),
-}
-
-/// An HTTP filter.
-#[derive(Debug)]
-pub enum HttpFilter {
-    /// `envoy.filters.http.rbac`
-    Rbac(Arc<HttpRbac>),
 }
 
 /// `ServerHeaderTransformation`.

@@ -1,6 +1,7 @@
 //! The compiled form: what a worker reads.
 
 mod cluster;
+mod filter;
 mod http;
 mod listener;
 mod matcher;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use cluster::*;
+pub use filter::*;
 pub use http::*;
 pub use listener::*;
 pub use matcher::*;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use regex::bytes::Regex;
 
-use super::{HeaderMatch, QueryMatch, RouteList, Weighted};
+use super::{HeaderMatch, Overrides, QueryMatch, RouteList, Weighted};
 
 /// `RouteConfiguration`, compiled.
 #[derive(Debug, Default)]
@@ -29,6 +29,10 @@ pub struct RouteTable {
     pub headers: HeaderChanges,
     /// `most_specific_header_mutations_wins`
     pub most_specific_wins: bool,
+    /// What it says of HTTP filters.
+    pub overrides: Overrides,
+    /// Something is said of an HTTP filter, here or at any level below.
+    pub has_overrides: bool,
 }
 
 /// `VirtualHost`, compiled.
@@ -42,6 +46,8 @@ pub struct VirtualHost {
     pub attempt_count: bool,
     /// Changes to headers.
     pub headers: HeaderChanges,
+    /// What it says of HTTP filters.
+    pub overrides: Overrides,
 }
 
 /// `Route`, compiled.
@@ -55,6 +61,8 @@ pub struct Route {
     pub action: RouteAction,
     /// Changes to headers.
     pub headers: HeaderChanges,
+    /// What it says of HTTP filters.
+    pub overrides: Overrides,
 }
 
 /// `RouteMatch`.

@@ -12,7 +12,7 @@ mod response;
 mod text;
 
 pub use request::{Attempt, RequestContext, forward, request, retry};
-pub use response::{local, local_changes, local_grpc, response, returned};
+pub use response::{local, local_changes, local_grpc, local_grpc_status, response, returned};
 
 #[cfg(test)]
 mod tests;

@@ -42,12 +42,17 @@ pub fn local(head: &mut Head, status: u16, body: &[u8]) {
 /// The same for a call by gRPC: the status is 200, and fields say how the call went, as Envoy's do.
 /// There is no body.
 pub fn local_grpc(head: &mut Head, status: u16, message: &[u8]) {
+    local_grpc_status(head, reply::grpc_status(status).into(), message);
+}
+
+/// The same with a status of gRPC itself.
+pub fn local_grpc_status(head: &mut Head, status: u32, message: &[u8]) {
     head.clear();
     head.status = 200;
     head.framing = Framing::Length(0);
     head.keep_alive = true;
     head.append(b"content-type", b"application/grpc");
-    head.set_number(b"grpc-status", reply::grpc_status(status).into());
+    head.set_number(b"grpc-status", status.into());
     if !message.is_empty() {
         text::join(head, b"grpc-message", b"", |out| percent_encode(message, out));
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use config::snapshot::{
-    ClusterId, HeaderMatch, PathMatch, Route, RouteAction, RouteTable, ValueMatch, Weighted,
+    ClusterId, HeaderMatch, Overrides, PathMatch, Route, RouteAction, RouteTable, ValueMatch,
+    Weighted,
 };
 
 use super::{NotFound, find, pick, weighted};
@@ -146,8 +147,12 @@ fn the_first_route_whose_headers_match_wins() {
 
 #[test]
 fn weights_divide_the_random_numbers() {
-    let cluster =
-        |name: &str, weight| Weighted { name: Arc::from(name), cluster: ClusterId(0), weight };
+    let cluster = |name: &str, weight| Weighted {
+        name: Arc::from(name),
+        cluster: ClusterId(0),
+        weight,
+        overrides: Overrides::default(),
+    };
     let clusters = [cluster("v1", 90), cluster("none", 0), cluster("v2", 10)];
     let mut counts = HashMap::new();
     for random in 0..1000 {

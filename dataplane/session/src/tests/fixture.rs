@@ -143,7 +143,12 @@ pub(super) fn tcp_proxy(cluster: u32) -> Terminal {
 }
 
 pub(super) fn weighted(cluster: u32, weight: u32) -> Weighted {
-    Weighted { name: format!("cluster-{cluster}").into(), cluster: ClusterId(cluster), weight }
+    Weighted {
+        name: format!("cluster-{cluster}").into(),
+        cluster: ClusterId(cluster),
+        weight,
+        overrides: Overrides::default(),
+    }
 }
 
 pub(super) fn forward(clusters: &[(u32, u32)]) -> Forward {
@@ -169,6 +174,7 @@ pub(super) fn route(prefix: &str, action: RouteAction) -> Route {
         },
         action,
         headers: HeaderChanges::default(),
+        overrides: Overrides::default(),
     }
 }
 
@@ -185,7 +191,7 @@ pub(super) fn manager(routes: Vec<Route>) -> HttpManager {
     HttpManager {
         stat_prefix: "http".into(),
         routes: Routes::Inline(table(routes)),
-        filters: Vec::new(),
+        filters: HttpFilters::default(),
         server_name: "envoy".into(),
         server_header: ServerHeader::Overwrite,
         upgrades: vec!["websocket".into()],

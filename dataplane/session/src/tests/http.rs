@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
-    Action, HttpFilter, HttpRbac, Permission, Policy, Principal, Retry, Route, RouteAction, Rules,
-    Terminal,
+    Action, FilterKind, HttpFilter, HttpRbac, Permission, Policy, Principal, Retry, Route,
+    RouteAction, Rules, Terminal,
 };
 
 use super::fixture::{
@@ -186,7 +186,8 @@ fn a_new_policy_judges_the_next_request_of_an_old_connection() {
         let asked = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
         assert_eq!(status(&ask(&mut client, asked).0), "200");
         let mut refusing = manager(vec![to(0)]);
-        refusing.filters.push(HttpFilter::Rbac(Arc::new(deny_all())));
+        let deny = FilterKind::Rbac(Arc::new(deny_all()));
+        refusing.filters = vec![HttpFilter::new("rbac", deny)].into();
         proxy.change(|snapshot| {
             let old = &snapshot.listeners[0];
             let bound = old.bound.clone().expect("bound");

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use config::snapshot::{
-    Action, Cluster, Forward, HttpFilter, HttpRbac, Permission, Policy, Principal, Route,
-    RouteAction, Rules, StringKind, StringMatch, Terminal, UpstreamTransport,
+    Action, Cluster, FilterKind, Forward, HttpFilter, HttpRbac, Permission, Policy, Principal,
+    Route, RouteAction, Rules, StringKind, StringMatch, Terminal, UpstreamTransport,
 };
 use ring::start::Which;
 use tls::{
@@ -104,7 +104,7 @@ pub(super) fn pair(
 
 fn http_pair(which: Which, filters: Vec<HttpFilter>, wants: &str) -> (Proxy, Proxy) {
     let mut judging = manager(to_upstream());
-    judging.filters = filters;
+    judging.filters = filters.into();
     let terminals =
         [manager(to_upstream()), judging].map(|manager| Terminal::Http(Arc::new(manager)));
     pair(which, terminals, cluster(0, &[upstream(answer("app"))]), wants)
@@ -119,7 +119,8 @@ fn only_for(principal: &str) -> HttpFilter {
         principals: vec![Principal::Authenticated(Some(matcher))],
     };
     let rules = Rules { action: Action::Allow, policies: vec![policy] };
-    HttpFilter::Rbac(Arc::new(HttpRbac { name: "rbac".into(), rules: Some(rules) }))
+    let rbac = HttpRbac { name: "rbac".into(), rules: Some(rules) };
+    HttpFilter::new("rbac", FilterKind::Rbac(Arc::new(rbac)))
 }
 
 fn get(client: &mut TcpStream, body: &str) -> (String, String) {

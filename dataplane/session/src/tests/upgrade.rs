@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use config::snapshot::{
-    Action, Forward, HeaderChange, HttpFilter, HttpRbac, PathMatch, Permission, Policy, Principal,
-    Route, RouteAction, Rules, StringKind, StringMatch, Terminal,
+    Action, FilterKind, Forward, HeaderChange, HttpFilter, HttpRbac, PathMatch, Permission, Policy,
+    Principal, Route, RouteAction, Rules, StringKind, StringMatch, Terminal,
 };
 
 use super::fixture::{Proxy, cluster, forward, manager, on_both, read_message, route, upstream};
@@ -54,7 +54,8 @@ fn denying() -> HttpFilter {
         principals: vec![Principal::Any],
     };
     let rules = Some(Rules { action: Action::Deny, policies: vec![policy] });
-    HttpFilter::Rbac(Arc::new(HttpRbac { name: "rbac".into(), rules }))
+    let rbac = HttpRbac { name: "rbac".into(), rules };
+    HttpFilter::new("rbac", FilterKind::Rbac(Arc::new(rbac)))
 }
 
 /// Path, upgrade (none if empty), status and the route's own header, where the manager lets
@@ -83,7 +84,7 @@ const CASES: [(&str, &str, &str, Option<&str>); 17] = [
 fn a_routes_word_on_upgrades_goes_before_the_managers() {
     on_both(|which| {
         let mut manager = manager(routes());
-        manager.filters.push(denying());
+        manager.filters = vec![denying()].into();
         let terminal = Terminal::Http(Arc::new(manager));
         let proxy = Proxy::start(which, terminal, vec![cluster(0, &[upstream(agreeing)])]);
         for (path, asked, status, seen) in CASES {

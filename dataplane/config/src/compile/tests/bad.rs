@@ -385,8 +385,8 @@ fn actions() {
                 "match: {prefix: /}\nroute: {cluster: c}\ntyped_per_filter_config: {a: {\"@type\": \
             type.googleapis.com/envoy.config.core.v3.Pipe}}",
             ),
-            "routes[0].typed_per_filter_config: \
-            this field is not supported (config.unsupported)",
+            "routes[0].typed_per_filter_config[\"a\"]: `envoy.config.core.v3.Pipe` is nothing that \
+             a route can say to the filter `a` (config.unsupported)",
         ),
     ];
     for (yaml, expected) in cases {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::snapshot::{
-    Action, ChainMatch, Discovery, EscapedSlashes, ForwardClientCert, HeaderChange, Health, Http2,
-    HttpFilter, LbPolicy, PathMatch, Permission, PortRule, Principal, RouteAction, Routes,
+    Action, ChainMatch, Discovery, EscapedSlashes, FilterKind, ForwardClientCert, HeaderChange,
+    Health, Http2, LbPolicy, PathMatch, Permission, PortRule, Principal, RouteAction, Routes,
     ServerHeader, SourceType, StringKind, Transport, UpstreamProtocol, UpstreamTransport,
     ValueMatch,
 };
@@ -440,7 +440,9 @@ fn policies_are_ordered_by_name_and_keep_their_rules() {
 "#;
     let (snapshot, _) =
         good(&with_manager(&format!("{rbac}- {ROUTER}\nroute_config: {{virtual_hosts: []}}")));
-    let HttpFilter::Rbac(filter) = &manager(&snapshot).filters[0];
+    let FilterKind::Rbac(filter) = &manager(&snapshot).filters.all()[0].kind else {
+        panic!("not rbac")
+    };
     let rules = filter.rules.as_ref().unwrap();
     assert_eq!((rules.action, rules.policies.len()), (Action::Deny, 2));
     assert_eq!(&*rules.policies[0].name, "b");
@@ -475,5 +477,5 @@ fn unknown_filters_that_are_optional_are_left_out() {
     let (snapshot, _) = good(&with_manager(&format!(
         "http_filters: [{optional}, {ROUTER}]\nroute_config: {{virtual_hosts: []}}"
     )));
-    assert!(manager(&snapshot).filters.is_empty());
+    assert!(manager(&snapshot).filters.all().is_empty());
 }

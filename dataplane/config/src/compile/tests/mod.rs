@@ -1,6 +1,7 @@
 //! YAML in, compiled facts or refusals out.
 
 mod bad;
+mod filters;
 mod good;
 mod life;
 mod random;

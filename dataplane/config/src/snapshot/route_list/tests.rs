@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use regex::bytes::Regex;
 
 use super::{COMPARED_MAX, RouteList};
-use crate::snapshot::{HeaderChanges, PathMatch, Route, RouteAction, RouteMatch};
+use crate::snapshot::{HeaderChanges, Overrides, PathMatch, Route, RouteAction, RouteMatch};
 
 fn route(path: PathMatch, case_sensitive: bool) -> Arc<Route> {
     Arc::new(Route {
@@ -14,6 +14,7 @@ fn route(path: PathMatch, case_sensitive: bool) -> Arc<Route> {
         matches: RouteMatch { path, case_sensitive, headers: Vec::new(), query: Vec::new() },
         action: RouteAction::Direct { status: 200, body: Arc::from([]) },
         headers: HeaderChanges::default(),
+        overrides: Overrides::default(),
     })
 }
 

@@ -1,0 +1,254 @@
+//! The HTTP filters of a connection manager, and what routes say of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::{HeaderMatch, HttpRbac, StringMatch};
+
+/// The filters of a connection manager before its router, in order.
+#[derive(Debug)]
+pub struct HttpFilters {
+    all: Vec<HttpFilter>,
+    policies: Option<Vec<Arc<HttpRbac>>>,
+}
+
+impl HttpFilters {
+    /// All of them, those that are off among them.
+    pub fn all(&self) -> &[HttpFilter] {
+        &self.all
+    }
+
+    /// The policies in order, if nothing else is done where no route says otherwise: then there is
+    /// no chain to be gone through.
+    pub fn policies(&self) -> Option<&[Arc<HttpRbac>]> {
+        self.policies.as_deref()
+    }
+}
+
+impl From<Vec<HttpFilter>> for HttpFilters {
+    fn from(all: Vec<HttpFilter>) -> Self {
+        let acting = || all.iter().filter(|filter| !filter.is_idle());
+        let policies = acting().map(|filter| match &filter.kind {
+            FilterKind::Rbac(rbac) => Some(Arc::clone(rbac)),
+            _ => None,
+        });
+        let policies = policies.collect();
+        Self { all, policies }
+    }
+}
+
+impl Default for HttpFilters {
+    fn default() -> Self {
+        Self::from(Vec::new())
+    }
+}
+
+/// A filter at its place.
+#[derive(Debug)]
+pub struct HttpFilter {
+    /// Its name, by which routes speak of it.
+    pub name: Arc<str>,
+    /// It is off where no route turns it on (`disabled`).
+    pub is_off: bool,
+    /// What it does.
+    pub kind: FilterKind,
+}
+
+impl HttpFilter {
+    /// A filter that is on.
+    pub fn new(name: &str, kind: FilterKind) -> Self {
+        Self { name: name.into(), is_off: false, kind }
+    }
+
+    /// It does nothing where no route says otherwise.
+    fn is_idle(&self) -> bool {
+        self.is_off
+            || match &self.kind {
+                FilterKind::Rbac(rbac) => rbac.rules.is_none(),
+                FilterKind::Fault(fault) => fault.delay.is_none() && fault.abort.is_none(),
+                // All that it does a route asks it to do.
+                FilterKind::Cors => true,
+            }
+    }
+}
+
+/// What a filter does. A closed set: any other is refused when the configuration is read.
+#[derive(Debug)]
+pub enum FilterKind {
+    /// `envoy.filters.http.rbac`
+    Rbac(Arc<HttpRbac>),
+    /// `envoy.filters.http.fault`
+    Fault(Arc<HttpFault>),
+    /// `envoy.filters.http.cors`
+    Cors,
+}
+
+/// `typed_per_filter_config` of one level: what is said of filters by their names.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides(Vec<(Arc<str>, Override)>);
+
+impl Overrides {
+    /// What is said of the filter of that name.
+    pub fn get(&self, name: &str) -> Option<&Override> {
+        self.0.iter().find(|(found, _)| **found == *name).map(|(_, said)| said)
+    }
+
+    /// Nothing is said of any.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(Arc<str>, Override)> for Overrides {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, Override)>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
+/// What a level says of one filter.
+#[derive(Clone, Debug)]
+pub enum Override {
+    /// It is off (`FilterConfig.disabled`).
+    Off,
+    /// It is on, with the configuration that it has otherwise.
+    On,
+    /// It is on with this configuration.
+    With(OverrideKind),
+}
+
+/// A filter's own configuration of a level.
+#[derive(Clone, Debug)]
+pub enum OverrideKind {
+    /// `RBACPerRoute`
+    Rbac(Arc<HttpRbac>),
+    /// `HTTPFault`
+    Fault(Arc<HttpFault>),
+    /// `CorsPolicy`
+    Cors(Arc<CorsPolicy>),
+}
+
+/// `FractionalPercent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// So many of `of` requests.
+    pub some: u32,
+    /// 100, 10,000 or 1,000,000.
+    pub of: u32,
+}
+
+impl Share {
+    /// Nobody.
+    pub const NONE: Self = Self { some: 0, of: 100 };
+    /// Everybody.
+    pub const ALL: Self = Self { some: 100, of: 100 };
+
+    /// Whether a request with this random number is among them.
+    pub fn takes(self, random: u64) -> bool {
+        random.checked_rem(self.of.into()).is_some_and(|rest| rest < self.some.into())
+    }
+}
+
+/// `HTTPFault`, compiled.
+#[derive(Debug, Default)]
+pub struct HttpFault {
+    /// The request waits.
+    pub delay: Option<FaultDelay>,
+    /// The request is answered here, after the delay if there is one.
+    pub abort: Option<FaultAbort>,
+    /// Only requests to this cluster.
+    pub upstream_cluster: Option<Arc<str>>,
+    /// Only requests with these headers.
+    pub headers: Vec<HeaderMatch>,
+    /// Only requests of these nodes (`x-envoy-downstream-service-node`); empty: of all.
+    pub downstream_nodes: Vec<Box<[u8]>>,
+    /// So many requests at once may suffer.
+    pub max_active: Option<u32>,
+    /// How many do. A chain's filter counts, whatever a route says besides.
+    pub active: Arc<ActiveFaults>,
+}
+
+/// `FaultDelay`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultDelay {
+    /// How long; `None`: as `x-envoy-fault-delay-request` says, in milliseconds.
+    pub fixed: Option<Duration>,
+    /// How many requests.
+    pub share: Share,
+}
+
+/// `FaultAbort`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultAbort {
+    /// What is answered.
+    pub answer: AbortAnswer,
+    /// How many requests.
+    pub share: Share,
+    /// The answer's body, unless it is empty.
+    pub body: Box<str>,
+}
+
+/// `FaultAbort.error_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbortAnswer {
+    /// A status of HTTP.
+    Http(u16),
+    /// A status of gRPC, over 200.
+    Grpc(u32),
+    /// What `x-envoy-fault-abort-request` says, or `x-envoy-fault-abort-grpc-request`.
+    Header,
+}
+
+/// How many requests suffer from a fault filter now, in the whole process. Touched only where a
+/// fault is put into a request.
+#[derive(Debug, Default)]
+pub struct ActiveFaults(AtomicU32);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub struct ActiveFault(Arc<ActiveFaults>);
+
+impl ActiveFaults {
+    /// Counts one more, if there are fewer than so many. The limit is never exceeded, by however
+    /// many threads.
+    pub fn begin(self: &Arc<Self>, most: Option<u32>) -> Option<ActiveFault> {
+        let more =
+            |now: u32| Some(now).filter(|now| most.is_none_or(|most| *now < most))?.checked_add(1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(ActiveFault(Arc::clone(self)))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for ActiveFault {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// `CorsPolicy`, compiled. What a level does not say (`None`) a less specific one may.
+#[derive(Debug, Default)]
+pub struct CorsPolicy {
+    /// Origins that may ask; empty: not said here.
+    pub origins: Vec<StringMatch>,
+    /// `access-control-allow-methods`; `*`: those that were asked for.
+    pub methods: Option<Box<[u8]>>,
+    /// `access-control-allow-headers`; `*`: those that were asked for.
+    pub headers: Option<Box<[u8]>>,
+    /// `access-control-expose-headers`
+    pub expose: Option<Box<[u8]>>,
+    /// `access-control-max-age`
+    pub max_age: Option<Box<[u8]>>,
+    /// `access-control-allow-credentials`
+    pub credentials: Option<bool>,
+    /// The policy holds for so many requests.
+    pub enabled: Option<Share>,
+    /// `access-control-allow-private-network`, where it is asked for.
+    pub private_network: Option<bool>,
+    /// A preflight of an origin that may not ask goes to the upstream (Envoy's default: yes).
+    pub forwards_others: Option<bool>,
+}

@@ -1,0 +1,324 @@
+//! Requests on their way through the HTTP filters, and answers on their way back.
+//!
+//! A chain that only has policies, on routes that say nothing of filters, never comes here. A
+//! filter that needs time lets the request wait: its head is kept, its body waits as for a
+//! connection, and [`Worker::resume`] goes on with the same filter. What waits is not lost sight
+//! of: the idle limit of the stream holds, and a client that leaves takes its request along.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use config::snapshot::{
+    ActiveFault, FilterKind, HttpFault, HttpFilter, HttpRbac, OverrideKind, RouteAction, Weighted,
+};
+use policy::facts::RequestFacts;
+use policy::filter::cors::{self, Policies, Verdict};
+use policy::filter::{Answer, Levels, fault};
+use policy::reply::Reason;
+use policy::route;
+use ring::Key;
+use ring::driver::{Driver, Nanos};
+use wire::head::Head;
+
+use crate::counters::Counter;
+use crate::decide;
+use crate::limits::SPARE_FILTERING_MAX;
+use crate::serving::{Asker, Shared};
+use crate::view::Taken;
+use crate::worker::Worker;
+
+/// How far a request has come through the filters.
+#[derive(Clone)]
+pub(crate) struct Passage {
+    /// Whose filters they are: the connection's manager may be another one meanwhile.
+    manager: Shared,
+    /// The route, if one was found.
+    taken: Option<Taken>,
+    /// What the route's cluster is chosen by.
+    random: u64,
+    /// The client's address as far as it may be believed.
+    remote: IpAddr,
+    /// The filter whose turn it is.
+    at: usize,
+    /// That filter has had the time that it asked for.
+    has_waited: bool,
+}
+
+impl Passage {
+    /// The cluster that the request goes to, if its route leads to any.
+    fn cluster(&self) -> Option<&Weighted> {
+        match &self.taken.as_ref()?.route()?.action {
+            RouteAction::Forward(forward) => route::pick(forward, self.random),
+            RouteAction::Direct { .. } => None,
+        }
+    }
+
+    fn levels(&self) -> Levels<'_> {
+        let Some(taken) = &self.taken else { return Levels::default() };
+        let Some(found) = taken.found() else { return Levels::default() };
+        Levels::of(&taken.table, &found, self.cluster())
+    }
+}
+
+/// What the filters remember of a request. Few requests have any of it.
+#[derive(Default)]
+pub(crate) struct Filtering {
+    passage: Option<Passage>,
+    /// The request waits until then.
+    pub(crate) until: Option<Nanos>,
+    /// Its head meanwhile.
+    head: Option<Box<Head>>,
+    fault: Option<ActiveFault>,
+    /// The origin that may read the answer, for the CORS filter at this place; empty: none.
+    origin: Vec<u8>,
+    origin_of: usize,
+}
+
+impl Filtering {
+    /// As new, with the room that it has.
+    fn clear(&mut self) {
+        let mut origin = std::mem::take(&mut self.origin);
+        origin.clear();
+        *self = Self { origin, ..Self::default() };
+    }
+}
+
+/// What comes after a filter's turn.
+enum Step {
+    /// The next filter's.
+    Next,
+    /// A pause, and the same one's again.
+    Wait(Nanos),
+    /// Nothing: the request has been answered.
+    Answered,
+}
+
+impl<D: Driver> Worker<D> {
+    /// Sends the request in `io.head` through the chain.
+    pub(crate) fn filter(&mut self, to: Asker, key: Key, taken: Option<Taken>, remote: IpAddr) {
+        let random = self.io.random.next();
+        let serving = self.downs.get_mut(to.down).and_then(|down| down.serving_mut());
+        let Some(manager) = serving.map(|serving| serving.shared()) else { return };
+        let passage = Passage { manager, taken, random, remote, at: 0, has_waited: false };
+        self.pass(to, key, passage);
+    }
+
+    fn pass(&mut self, to: Asker, key: Key, mut passage: Passage) {
+        let manager = Rc::clone(&passage.manager);
+        while let Some(filter) = manager.filters.all().get(passage.at) {
+            match self.step(to, key, &passage, filter) {
+                Step::Next => {
+                    passage.at += 1;
+                    passage.has_waited = false;
+                }
+                Step::Wait(until) => return self.pause(key, passage, until),
+                Step::Answered => return,
+            }
+        }
+        let Passage { taken, random, .. } = passage;
+        let Some(taken) = taken else { return self.reply(to, Reason::RouteNotFound) };
+        match taken.route().map(|route| &route.action) {
+            Some(RouteAction::Direct { .. }) => self.reply_direct(to, &taken),
+            Some(RouteAction::Forward(_)) => self.forward(to, key, taken, random),
+            None => self.reply(to, Reason::RouteNotFound),
+        }
+    }
+
+    fn step(&mut self, to: Asker, key: Key, passage: &Passage, filter: &HttpFilter) -> Step {
+        let levels = passage.levels();
+        if !levels.is_on(filter) {
+            return Step::Next;
+        }
+        let own = levels.own(&filter.name);
+        match (&filter.kind, own) {
+            (FilterKind::Rbac(_), Some(OverrideKind::Rbac(own))) => {
+                self.judged(to, key, passage, own)
+            }
+            (FilterKind::Rbac(rbac), _) => self.judged(to, key, passage, rbac),
+            (FilterKind::Fault(fault), Some(OverrideKind::Fault(own))) => {
+                self.faulted(to, key, passage, fault, own)
+            }
+            (FilterKind::Fault(fault), _) => self.faulted(to, key, passage, fault, fault),
+            (FilterKind::Cors, _) => self.asked_from(to, key, passage, &filter.name),
+        }
+    }
+
+    /// `envoy.filters.http.rbac`
+    fn judged(&mut self, to: Asker, key: Key, passage: &Passage, rbac: &HttpRbac) -> Step {
+        let Some(down) = self.downs.get(to.down) else { return Step::Answered };
+        let facts = RequestFacts {
+            head: Some(&self.io.head),
+            connection: &down.facts.connection(),
+            peer: down.io.peer(),
+            remote: passage.remote,
+        };
+        if decide::is_allowed(rbac, &facts, &self.io.counters) {
+            return Step::Next;
+        }
+        self.keep_route(key, passage);
+        self.reply(to, Reason::RbacDenied);
+        Step::Answered
+    }
+
+    /// `envoy.filters.http.fault`; `filter` counts the faults under way.
+    fn faulted(
+        &mut self,
+        to: Asker,
+        key: Key,
+        passage: &Passage,
+        filter: &HttpFault,
+        fault: &HttpFault,
+    ) -> Step {
+        let cluster = passage.cluster().map(|cluster| &*cluster.name);
+        if !fault::concerns(fault, &self.io.head, cluster) {
+            return Step::Next;
+        }
+        let [first, second] = [self.io.random.next(), self.io.random.next()];
+        if !passage.has_waited
+            && let Some(length) = fault::delay(fault, &self.io.head, first)
+            && self.suffers(key, passage, filter, fault.max_active)
+        {
+            self.io.counters.count(Counter::FaultDelays);
+            return Step::Wait(self.io.driver.now().after(length));
+        }
+        if let Some(answer) = fault::abort(fault, &self.io.head, second)
+            && self.suffers(key, passage, filter, fault.max_active)
+        {
+            self.io.counters.count(Counter::FaultAborts);
+            self.answer_filtered(to, key, passage, &answer);
+            return Step::Answered;
+        }
+        Step::Next
+    }
+
+    /// Counts the request among those that suffer from a fault, if there is room for one more.
+    fn suffers(
+        &mut self,
+        key: Key,
+        passage: &Passage,
+        filter: &HttpFault,
+        most: Option<u32>,
+    ) -> bool {
+        let Some(filtering) = self.remember(key, passage) else { return false };
+        if filtering.fault.is_none() {
+            filtering.fault = filter.active.begin(most);
+        }
+        let suffers = filtering.fault.is_some();
+        if !suffers {
+            self.io.counters.count(Counter::FaultOverflow);
+        }
+        suffers
+    }
+
+    /// `envoy.filters.http.cors`, on routes that lead to an upstream.
+    fn asked_from(&mut self, to: Asker, key: Key, passage: &Passage, name: &str) -> Step {
+        if passage.cluster().is_none() {
+            return Step::Next;
+        }
+        let policies = Policies::of(passage.levels(), name);
+        let random = self.io.random.next();
+        let verdict = cors::judge(policies, &self.io.head, random);
+        let (Verdict::Goes { allowed } | Verdict::Preflight { allowed }) = verdict else {
+            return Step::Next;
+        };
+        let counter = if allowed { Counter::CorsOriginValid } else { Counter::CorsOriginInvalid };
+        self.io.counters.count(counter);
+        if allowed {
+            self.remember(key, passage);
+            let origin = self.io.head.values(b"origin").next();
+            let stream = self.streams.get_mut(key).and_then(|stream| stream.filtering.as_mut());
+            if let (Some(filtering), Some(origin)) = (stream, origin) {
+                filtering.origin_of = passage.at;
+                filtering.origin.clear();
+                filtering.origin.extend_from_slice(origin);
+            }
+        }
+        if verdict == (Verdict::Goes { allowed }) {
+            return Step::Next;
+        }
+        cors::preflight(policies, &mut self.io.head, allowed);
+        self.send_made(to);
+        Step::Answered
+    }
+
+    /// An answer of a filter's.
+    fn answer_filtered(&mut self, to: Asker, key: Key, passage: &Passage, answer: &Answer<'_>) {
+        self.keep_route(key, passage);
+        self.answer_with(to, answer);
+    }
+
+    /// The route changes what is answered, if it leads to an upstream: as in Envoy.
+    fn keep_route(&mut self, key: Key, passage: &Passage) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.taken = passage.taken.clone().filter(Taken::is_forward);
+    }
+
+    /// What the filters remember of this request, from here on.
+    fn remember(&mut self, key: Key, passage: &Passage) -> Option<&mut Filtering> {
+        let stream = self.streams.get_mut(key)?;
+        let spare = &mut self.spare_filtering;
+        let filtering = stream.filtering.get_or_insert_with(|| spare.pop().unwrap_or_default());
+        if filtering.passage.is_none() {
+            filtering.passage = Some(passage.clone());
+        }
+        Some(filtering)
+    }
+
+    /// The request waits; [`Self::resume`] goes on with it.
+    fn pause(&mut self, key: Key, passage: Passage, until: Nanos) {
+        let now = self.io.driver.now();
+        self.keep_route(key, &passage);
+        let cluster = passage.cluster().map(|cluster| cluster.cluster);
+        let idle_limit = passage.manager.stream_idle_timeout;
+        let Some(filtering) = self.remember(key, &passage) else { return };
+        filtering.until = Some(until);
+        filtering.passage = Some(Passage { has_waited: true, ..passage });
+        let mut head = Box::<Head>::default();
+        head.copy_from(&self.io.head);
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if let Some(filtering) = &mut stream.filtering {
+            filtering.head = Some(head);
+        }
+        stream.wait(now, cluster, idle_limit);
+        self.set_alarm(key);
+    }
+
+    /// Goes on with a request that has waited.
+    pub(crate) fn resume(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let to = Asker { down: stream.down, stream: Some(key) };
+        let Some(filtering) = &mut stream.filtering else { return };
+        filtering.until = None;
+        let (Some(head), Some(passage)) = (filtering.head.take(), filtering.passage.clone()) else {
+            return;
+        };
+        self.io.head.copy_from(&head);
+        self.pass(to, key, passage);
+    }
+
+    /// The request is gone: what was remembered of it is room for another.
+    pub(crate) fn forget_filtering(&mut self, mut filtering: Box<Filtering>) {
+        if self.spare_filtering.len() < SPARE_FILTERING_MAX {
+            filtering.clear();
+            self.spare_filtering.push(filtering);
+        }
+    }
+}
+
+/// An answer's head on its way back: through all filters in reverse, as in Envoy those too that its
+/// request has not come to.
+pub(crate) fn on_response(filtering: &Filtering, head: &mut Head) {
+    let Some(passage) = &filtering.passage else { return };
+    let levels = passage.levels();
+    for (at, filter) in passage.manager.filters.all().iter().enumerate().rev() {
+        if !levels.is_on(filter) {
+            continue;
+        }
+        match &filter.kind {
+            FilterKind::Cors if filtering.origin_of == at && !filtering.origin.is_empty() => {
+                cors::allow(Policies::of(levels, &filter.name), head, &filtering.origin);
+            }
+            FilterKind::Cors | FilterKind::Rbac(_) | FilterKind::Fault(_) => {}
+        }
+    }
+}
