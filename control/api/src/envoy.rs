@@ -17,6 +17,8 @@ pub use envoy_types::pb::envoy::config::route::v3 as route;
 pub use envoy_types::pb::envoy::config::trace::v3 as trace;
 pub use envoy_types::pb::envoy::extensions::access_loggers::file::v3 as file_access_log;
 pub use envoy_types::pb::envoy::extensions::access_loggers::stream::v3 as stream_access_log;
+pub use envoy_types::pb::envoy::extensions::clusters::common::dns::v3 as dns_common;
+pub use envoy_types::pb::envoy::extensions::clusters::dns::v3 as dns_cluster;
 pub use envoy_types::pb::envoy::extensions::common::ratelimit::v3 as ratelimit_common;
 pub use envoy_types::pb::envoy::extensions::filters::common::fault::v3 as fault_common;
 pub use envoy_types::pb::envoy::extensions::filters::http::buffer::v3 as buffer;
@@ -34,6 +36,7 @@ pub use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3
 pub use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 pub use envoy_types::pb::envoy::extensions::filters::network::rbac::v3 as network_rbac;
 pub use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
+pub use envoy_types::pb::envoy::extensions::network::dns_resolver::cares::v3 as cares_dns;
 pub use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
 pub use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 pub use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream_http;

@@ -1,14 +1,19 @@
 //! From resources to what the workers read: the compiler fed, sockets bound, snapshots published.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use config::dns::Question;
 use config::snapshot::{Bound, Snapshot};
 use config::swap::{Published, Reader};
 use config::{Compiler, Filler, ListenerOptions, Needed, Refused, Update};
 
+use tokio::sync::Notify;
+
 use crate::admin::{Live, Report, clusters_text};
+use crate::dns::Answer;
 use crate::identity::Secrets;
 use crate::run::Keep;
 use crate::xds::{Applied, Apply, Kind, Push, Rejection, Wants};
@@ -28,6 +33,8 @@ pub struct Applier {
     live: Arc<Live>,
     /// What has to be seen before the first configuration counts as whole.
     missing: Vec<Kind>,
+    /// Rung when there may be other names to look up.
+    bell: Arc<Notify>,
 }
 
 impl Applier {
@@ -36,7 +43,8 @@ impl Applier {
     pub fn new(bind: Bind, wake: Wake, controlled: bool) -> Self {
         let missing = if controlled { vec![Kind::Cluster, Kind::Listener] } else { Vec::new() };
         let published = Published::new(Snapshot::default());
-        Self { compiler: Compiler::new(), published, bind, wake, live: Arc::default(), missing }
+        let (compiler, live, bell) = (Compiler::new(), Arc::default(), Arc::default());
+        Self { compiler, published, bind, wake, live, missing, bell }
     }
 
     /// A worker's end of the swap.
@@ -79,6 +87,7 @@ impl Applier {
     fn publish(&mut self) {
         self.published.publish(self.compiler.build());
         (self.wake)();
+        self.bell.notify_one();
         if self.live.get() || !self.missing.is_empty() {
             return;
         }
@@ -124,6 +133,24 @@ impl Apply for Applier {
 impl Keep for Applier {
     fn secrets_changed(&mut self) {
         if !self.compiler.cold().is_empty() {
+            self.publish();
+        }
+    }
+
+    fn bell(&self) -> Arc<Notify> {
+        self.bell.clone()
+    }
+
+    fn questions(&self) -> HashSet<Question> {
+        self.compiler.questions()
+    }
+
+    fn answered(&mut self, answers: Vec<Answer>) {
+        let mut has_changed = false;
+        for (question, found) in answers {
+            has_changed |= self.compiler.answered(&question, found);
+        }
+        if has_changed {
             self.publish();
         }
     }

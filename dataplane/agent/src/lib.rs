@@ -10,6 +10,7 @@
 pub mod admin;
 mod apply;
 pub mod backoff;
+mod dns;
 mod error;
 pub mod identity;
 mod run;
@@ -18,6 +19,7 @@ mod target;
 pub mod xds;
 
 pub use apply::{Applier, Bind, Wake};
+pub use dns::Answer;
 pub use error::AgentError;
 pub use run::{Keep, Parts, run, run_on};
 pub use settings::{AgentConfig, Control, Surroundings};

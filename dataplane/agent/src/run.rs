@@ -1,16 +1,21 @@
 //! The agent's thread: everything asynchronous, started and ended together.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use config::dns::Question;
+use tokio::sync::{Notify, watch};
 
 use crate::admin::{self, Admin, Live, Report};
+use crate::dns::{Answer, Lookups, Stub};
 use crate::error::AgentError;
 use crate::identity::{self, Secrets};
 use crate::settings::AgentConfig;
 use crate::xds::{Applied, Apply, Push, XdsClient, XdsOptions};
 
+/// Answers that are taken at once.
+const ANSWERS_MAX: usize = 64;
 /// How often old snapshots are looked after.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -36,6 +41,15 @@ pub struct Parts<A> {
 pub trait Keep: Apply + Send + 'static {
     /// A secret has arrived or changed: what waited for it may come into force.
     fn secrets_changed(&mut self);
+
+    /// Rung when there may be other names to look up.
+    fn bell(&self) -> Arc<Notify>;
+
+    /// The names that have to be looked up now.
+    fn questions(&self) -> HashSet<Question>;
+
+    /// What names stand for.
+    fn answered(&mut self, answers: Vec<Answer>);
 
     /// Frees what no worker uses any more.
     fn sweep(&mut self);
@@ -87,9 +101,18 @@ pub async fn run_on<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(),
 
 async fn keep<A: Keep>(apply: Shared<A>, secrets: Secrets, mut stop: watch::Receiver<bool>) {
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+    let (mut lookups, mut answers) = Lookups::new(Arc::new(Stub::new()));
+    let bell = apply.with(|apply| apply.bell());
+    lookups.follow(apply.with(|apply| apply.questions()));
+    let mut found = Vec::new();
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
+            () = bell.notified() => lookups.follow(apply.with(|apply| apply.questions())),
+            // What has come together comes into force together.
+            1.. = answers.recv_many(&mut found, ANSWERS_MAX) => {
+                apply.with(|apply| apply.answered(std::mem::take(&mut found)));
+            }
             () = secrets.changed.notified() => apply.with(Keep::secrets_changed),
             _ = sweep.tick() => apply.with(Keep::sweep),
         }

@@ -9,6 +9,7 @@
 
 pub mod bootstrap;
 pub mod compile;
+pub mod dns;
 pub mod limits;
 mod refused;
 pub mod snapshot;

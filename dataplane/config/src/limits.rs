@@ -8,6 +8,14 @@ pub const MAX_CLUSTERS: usize = 100_000;
 pub const MAX_ENDPOINTS: usize = 100_000;
 /// Transport matches of one cluster.
 pub const MAX_TRANSPORT_MATCHES: usize = 64;
+/// Name servers of one resolver.
+pub const MAX_NAME_SERVERS: usize = 32;
+/// Names that one cluster looks up.
+pub const MAX_NAMES: usize = 1_024;
+/// Addresses of one name; what a name server sends beyond is left out.
+pub const MAX_ADDRESSES: usize = 1_024;
+/// Bytes of a name (RFC 1035, 2.3.4, as text).
+pub const MAX_DNS_NAME: usize = 254;
 /// Listeners at one time.
 pub const MAX_LISTENERS: usize = 10_000;
 /// Filter chains of one listener.

@@ -10,6 +10,7 @@ use api::envoy::tls::Secret;
 use prost::{Message, Name};
 
 use crate::compile::scope::{Fingerprint, fingerprint};
+use crate::dns::Resolver;
 use crate::refused::{Code, Kind, Refused};
 
 /// Where resources come from. What stands in the file is not changed or removed from outside.
@@ -37,6 +38,9 @@ pub struct Update {
     pub routes: Change<RouteConfiguration>,
     /// SDS.
     pub secrets: Change<Secret>,
+    /// What looks up names where a cluster does not say (the bootstrap's
+    /// `typed_dns_resolver_config`).
+    pub resolver: Option<Resolver>,
 }
 
 /// The changes of one type.

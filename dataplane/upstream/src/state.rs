@@ -150,8 +150,10 @@ impl<K: Copy + Eq> State<K> {
             staying.insert(endpoint.address, slot);
             self.order.push(slot);
         }
+        let logical = cluster.discovery == Discovery::LogicalDns;
         for (address, slot) in std::mem::replace(&mut self.by_address, staying) {
-            if self.by_address.get(&address) != Some(&slot) {
+            let has_moved = logical && self.order.contains(&slot);
+            if self.by_address.get(&address) != Some(&slot) && !has_moved {
                 self.retire(slot, evicted);
             }
         }
@@ -160,7 +162,11 @@ impl<K: Copy + Eq> State<K> {
     /// The place of the host for an endpoint: the one it has, or a new one.
     fn place(&mut self, cluster: &Cluster, endpoint: &Endpoint, evicted: &mut Vec<K>) -> u32 {
         let transport = transport(cluster, endpoint.transport);
-        let known = self.by_address.get(&endpoint.address).copied();
+        let known = match cluster.discovery {
+            // One host for good: only new connections go where its name leads to now.
+            Discovery::LogicalDns => self.by_address.values().next().copied(),
+            _ => self.by_address.get(&endpoint.address).copied(),
+        };
         let slot = known.filter(|slot| {
             let host = self.hosts.get(*slot as usize);
             host.is_some_and(|host| same_transport(&host.transport, transport))
@@ -172,6 +178,7 @@ impl<K: Copy + Eq> State<K> {
             self.allocate(endpoint.address, transport.clone())
         });
         if let Some(host) = self.hosts.get_mut(slot as usize) {
+            host.address = endpoint.address;
             host.weight = endpoint.weight.max(1);
             host.health = endpoint.health;
         }

@@ -22,6 +22,8 @@ fn block(cluster: &Cluster, text: &mut String) -> std::fmt::Result {
         Discovery::Static => "static",
         Discovery::Eds => "eds",
         Discovery::OriginalDst => "original_dst",
+        Discovery::StrictDns => "strict_dns",
+        Discovery::LogicalDns => "logical_dns",
     };
     writeln!(text, "{name}::discovery::{kind}")?;
     for host in &cluster.endpoints.hosts {

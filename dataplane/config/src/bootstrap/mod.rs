@@ -10,7 +10,8 @@ use api::envoy::bootstrap::bootstrap::{DynamicResources, StaticResources};
 use api::envoy::bootstrap::runtime_layer::LayerSpecifier;
 use api::envoy::core::{ConfigSource, Node, TypedExtensionConfig};
 
-use crate::compile::{At, Compiler, Fault, decide, source, type_name, value};
+use crate::compile::{At, Compiler, Fault, decide, dns, source, type_name, value};
+use crate::dns::Resolver;
 use crate::refused::{Code, Kind, Refused};
 use crate::update::{Origin, Update};
 
@@ -80,14 +81,14 @@ fn read(message: v3::Bootstrap) -> Result<Bootstrap, Fault> {
     let at = &root;
     decide!(at, &message => v3::Bootstrap {
         used: node, static_resources, dynamic_resources, cluster_manager, layered_runtime,
-            admin, bootstrap_extensions;
+            admin, bootstrap_extensions, use_tcp_for_dns_lookups, dns_resolution_config,
+            typed_dns_resolver_config;
         refused: node_context_params, hds_config, stats_sinks, tracing, overload_manager,
             header_prefix, fatal_actions, config_sources, default_config_source,
             default_socket_interface, certificate_provider_instances, default_regex_engine,
             xds_delegate_extension, xds_config_tracker_extension, listener_manager;
         without_effect: flags_path, deferred_stat_options, stats_config, stats_flush_interval,
             watchdog, watchdogs, enable_dispatcher_stats, stats_server_version_override,
-            use_tcp_for_dns_lookups, dns_resolution_config, typed_dns_resolver_config,
             inline_headers, perf_tracing_file_path, application_log_config,
             grpc_async_client_manager_config, memory_allocator_manager, enable_worker_cpu_affinity,
             stats_flush, stats_eviction;
@@ -96,7 +97,14 @@ fn read(message: v3::Bootstrap) -> Result<Bootstrap, Fault> {
     runtime(&at.field("layered_runtime"), layered_runtime.as_ref())?;
     extensions(&at.field("bootstrap_extensions"), bootstrap_extensions)?;
     let dynamic = dynamic(&at.field("dynamic_resources"), dynamic_resources.as_ref())?;
-    let (resources, ads) = statics(static_resources.clone(), dynamic.ads)?;
+    let (mut resources, ads) = statics(static_resources.clone(), dynamic.ads)?;
+    resources.resolver = match (typed_dns_resolver_config, dns_resolution_config) {
+        (Some(config), _) => {
+            Some(dns::typed_resolver(&at.field("typed_dns_resolver_config"), config)?)
+        }
+        (None, Some(config)) => Some(dns::resolution(&at.field("dns_resolution_config"), config)?),
+        (None, None) => Some(Resolver { tcp: *use_tcp_for_dns_lookups, ..Resolver::default() }),
+    };
     Ok(Bootstrap {
         admin: self::admin(&at.field("admin"), admin.as_ref())?,
         node: node.clone().unwrap_or_default(),

@@ -8,12 +8,14 @@ use std::time::Duration;
 use api::envoy::cluster::circuit_breakers::Thresholds;
 use api::envoy::cluster::cluster::common_lb_config::LocalityConfigSpecifier;
 use api::envoy::cluster::cluster::{
-    ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig,
-    LbPolicy as Policy, LeastRequestLbConfig, OriginalDstLbConfig, RoundRobinLbConfig,
+    ClusterDiscoveryType, CommonLbConfig, CustomClusterType, DiscoveryType, EdsClusterConfig,
+    LbConfig, LbPolicy as Policy, LeastRequestLbConfig, OriginalDstLbConfig, RoundRobinLbConfig,
     TransportSocketMatch, common_lb_config::ZoneAwareLbConfig,
 };
 use api::envoy::cluster::{CircuitBreakers, Cluster, UpstreamConnectionOptions};
 use api::envoy::core::{BindConfig, RoutingPriority, TransportSocket};
+use api::envoy::dns_cluster::DnsCluster;
+use api::envoy::endpoint::ClusterLoadAssignment;
 use api::envoy::protobuf::value::Kind;
 use api::envoy::raw_buffer::RawBuffer;
 use api::envoy::tls::UpstreamTlsContext;
@@ -24,8 +26,9 @@ use super::chain::typed_config;
 use super::endpoint::{self, Assignment};
 use super::http_filter::type_name;
 use super::scope::{Needs, Scope};
-use super::{source, tls as tls_context, upstream_http, value};
-use crate::limits::MAX_TRANSPORT_MATCHES;
+use super::{dns, source, tls as tls_context, upstream_http, value};
+use crate::dns::Lookup;
+use crate::limits::{MAX_NAMES, MAX_TRANSPORT_MATCHES};
 use crate::snapshot::{self, Discovery, Endpoints, LbPolicy, TransportMatch, UpstreamTransport};
 
 /// Envoy's defaults.
@@ -43,6 +46,10 @@ pub(crate) struct Compiled {
     pub(crate) assignment: Option<Assignment>,
     /// The name to ask EDS for.
     pub(crate) eds: Option<Arc<str>>,
+    /// How the names of the assignment are looked up, if the cluster has any.
+    pub(crate) lookup: Option<Arc<Lookup>>,
+    /// Is not used before what has to be found out about its hosts is known for the first time.
+    pub(crate) waits: bool,
     pub(crate) needs: Needs,
 }
 
@@ -55,26 +62,24 @@ pub(crate) fn compile(
         used: transport_socket_matches, name, eds_cluster_config, connect_timeout, lb_policy,
             load_assignment, max_requests_per_connection, circuit_breakers,
             common_http_protocol_options, http_protocol_options, http2_protocol_options,
-            typed_extension_protocol_options,
-            upstream_bind_config, common_lb_config, transport_socket, protocol_selection,
-            upstream_connection_options, cluster_discovery_type, lb_config;
+            typed_extension_protocol_options, upstream_bind_config, common_lb_config,
+            transport_socket, protocol_selection, upstream_connection_options,
+            wait_for_warm_on_init, lb_config;
+        used_elsewhere: cluster_discovery_type, dns_refresh_rate, dns_jitter, respect_dns_ttl,
+            dns_failure_refresh_rate, dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups,
+            dns_resolution_config, typed_dns_resolver_config;
         refused: transport_socket_matcher, per_connection_buffer_high_watermark_timeout,
             health_checks, upstream_http_protocol_options, outlier_detection, lb_subset_config,
             filters, load_balancing_policy, lrs_server, lrs_report_endpoint_metrics,
             upstream_config, preconnect_policy, connection_pool_per_downstream_connection,
             queuing_policies;
-        // No kind of cluster that is supported looks up names.
-        without_effect: dns_refresh_rate, dns_jitter, dns_failure_refresh_rate, respect_dns_ttl,
-            dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups, dns_resolution_config,
-            typed_dns_resolver_config, alt_stat_name, stats_matcher, metadata,
-            track_timeout_budgets, track_cluster_stats, per_connection_buffer_limit_bytes,
-            wait_for_warm_on_init, cleanup_interval, close_connections_on_host_health_failure,
-            ignore_health_on_host_removal;
+        without_effect: alt_stat_name, stats_matcher, metadata, track_timeout_budgets,
+            track_cluster_stats, per_connection_buffer_limit_bytes, cleanup_interval,
+            close_connections_on_host_health_failure, ignore_health_on_host_removal;
     });
-    let place = at.field("protocol_selection");
-    let selection = value::enumeration(&place, *protocol_selection)?;
+    let selection = value::enumeration(&at.field("protocol_selection"), *protocol_selection)?;
     let (name, id) = scope.names.id(&at.field("name"), name)?;
-    let discovery = discovery(at, cluster_discovery_type.as_ref())?;
+    let (discovery, lookup) = discovery(at, cluster, scope)?;
     let common = at.field("common_lb_config");
     let panic_percent = panic_percent(&common, common_lb_config.as_ref())?;
     let http = at.field("typed_extension_protocol_options");
@@ -88,14 +93,15 @@ pub(crate) fn compile(
     if connect.is_zero() {
         return Err(place.invalid("longer than 0s"));
     }
-    let lb = lb_config.as_ref();
     Ok(Compiled {
         assignment: assignment(at, discovery, load_assignment.as_ref())?,
+        lookup: lookup.map(Arc::new),
+        waits: value::bool_or(wait_for_warm_on_init, true),
         eds: eds(at, discovery, eds_cluster_config.as_ref(), &name)?,
         cluster: snapshot::Cluster {
             id,
             discovery,
-            policy: policy(at, discovery, *lb_policy, lb)?,
+            policy: policy(at, discovery, *lb_policy, lb_config.as_ref())?,
             panic_percent,
             endpoints: Arc::new(Endpoints::default()),
             connect_timeout: connect,
@@ -107,7 +113,7 @@ pub(crate) fn compile(
                 .max_requests_per_connection
                 .unwrap_or_else(|| value::u32_or(max_requests_per_connection, 0)),
             idle_timeout: http.idle_timeout,
-            port_override: port_override(at, lb)?,
+            port_override: port_override(at, lb_config.as_ref())?,
             protocol: http.protocol.unwrap_or_default(),
             http2: http.http2,
             keepalive_s: keepalive(at, upstream_connection_options.as_ref())?,
@@ -117,38 +123,66 @@ pub(crate) fn compile(
     })
 }
 
-fn discovery(at: &At<'_>, given: Option<&ClusterDiscoveryType>) -> Result<Discovery, Fault> {
-    let number = match given {
+fn discovery(
+    at: &At<'_>,
+    cluster: &Cluster,
+    scope: &Scope<'_>,
+) -> Result<(Discovery, Option<Lookup>), Fault> {
+    let number = match &cluster.cluster_discovery_type {
         None => 0,
         Some(ClusterDiscoveryType::Type(number)) => *number,
         Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            let reason = format!("the cluster type `{}` is not supported", custom.name);
-            return Err(at.field("cluster_type").unsupported(reason));
+            return extension(&at.field("cluster_type"), custom, scope);
         }
     };
-    let at = at.field("type");
-    match value::enumeration(&at, number)? {
-        DiscoveryType::Static => Ok(Discovery::Static),
-        DiscoveryType::Eds => Ok(Discovery::Eds),
-        DiscoveryType::OriginalDst => Ok(Discovery::OriginalDst),
-        other @ (DiscoveryType::StrictDns | DiscoveryType::LogicalDns) => {
-            let name = other.as_str_name();
-            Err(at.unsupported(format!("{name}: only STATIC, EDS and ORIGINAL_DST are supported")))
-        }
+    let lookup = |logical| dns::of_cluster(at, cluster, logical, scope.resolver).map(Some);
+    match value::enumeration(&at.field("type"), number)? {
+        DiscoveryType::Static => Ok((Discovery::Static, None)),
+        DiscoveryType::Eds => Ok((Discovery::Eds, None)),
+        DiscoveryType::OriginalDst => Ok((Discovery::OriginalDst, None)),
+        DiscoveryType::StrictDns => Ok((Discovery::StrictDns, lookup(false)?)),
+        DiscoveryType::LogicalDns => Ok((Discovery::LogicalDns, lookup(true)?)),
     }
+}
+
+fn extension(
+    at: &At<'_>,
+    custom: &CustomClusterType,
+    scope: &Scope<'_>,
+) -> Result<(Discovery, Option<Lookup>), Fault> {
+    let CustomClusterType { name, typed_config } = custom;
+    let kind = typed_config.as_ref().map(type_name).unwrap_or_default();
+    let Some(any) = typed_config.as_ref().filter(|_| kind == DnsCluster::full_name()) else {
+        return Err(at.unsupported(format!("the cluster type `{name}` is not supported")));
+    };
+    let at = at.field("typed_config");
+    let lookup = dns::of_extension(&at, &typed(&at, any)?, scope.resolver)?;
+    let discovery = match lookup.logical {
+        true => Discovery::LogicalDns,
+        false => Discovery::StrictDns,
+    };
+    Ok((discovery, Some(lookup)))
 }
 
 fn assignment(
     at: &At<'_>,
     discovery: Discovery,
-    given: Option<&api::envoy::endpoint::ClusterLoadAssignment>,
+    given: Option<&ClusterLoadAssignment>,
 ) -> Result<Option<Assignment>, Fault> {
     let at = at.field("load_assignment");
-    match (discovery, given) {
-        (Discovery::Static, Some(given)) => endpoint::compile(&at, given).map(Some),
-        (Discovery::Static, None) => Ok(Some(Assignment::default())),
-        (_, Some(_)) => Err(at.invalid("only a STATIC cluster has its endpoints in itself")),
-        (_, None) => Ok(None),
+    let by_name = matches!(discovery, Discovery::StrictDns | Discovery::LogicalDns);
+    if by_name || discovery == Discovery::Static {
+        let unset = ClusterLoadAssignment::default();
+        let assignment = endpoint::compile(&at, given.unwrap_or(&unset), by_name)?;
+        at.at_most(MAX_NAMES, assignment.names().count())?;
+        if discovery == Discovery::LogicalDns && assignment.hosts.len() != 1 {
+            return Err(at.invalid("a LOGICAL_DNS cluster has exactly one endpoint"));
+        }
+        return Ok(Some(assignment));
+    }
+    match given {
+        Some(_) => Err(at.invalid("only STATIC and DNS clusters have their endpoints in them")),
+        None => Ok(None),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The compiler: keeps the last good version of every resource and assembles snapshots.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use api::envoy::cluster::Cluster;
@@ -10,6 +10,7 @@ use api::envoy::listener::Listener;
 use api::envoy::route::RouteConfiguration;
 use api::envoy::tls::Secret;
 
+use super::answers::Answers;
 use super::at::{At, Fault};
 use super::endpoint::{self, Assignment};
 use super::listener::{self, ListenerOptions};
@@ -17,6 +18,7 @@ use super::scope::{Fingerprint, Interner, Needs, Scope};
 use super::secret::{Filler, Secrets};
 use super::store::{self, ClusterVersion, Entries, Entry, ListenerParts, ListenerVersion, Version};
 use super::{cluster, route};
+use crate::dns::{Question, Resolver};
 use crate::limits::{MAX_CLUSTERS, MAX_LISTENERS, MAX_NAME, MAX_ROUTE_TABLES};
 use crate::refused::{Code, Kind, Refused};
 use crate::snapshot::{Bound, ClusterId, RouteTable, Snapshot};
@@ -52,6 +54,9 @@ pub struct Compiler {
     routes: HashMap<Arc<str>, (Fingerprint, Arc<RouteTable>)>,
     generation: u64,
     endpoints_version: u64,
+    answers: Answers,
+    /// What looks up names where a cluster does not say.
+    resolver: Arc<Resolver>,
 }
 
 impl Compiler {
@@ -73,8 +78,11 @@ impl Compiler {
     /// Takes what is good of an update and says what is not. `bind` is called for the addresses
     /// that listeners bind to and that are new.
     pub fn apply(&mut self, update: Update, bind: &mut Binder<'_>) -> Vec<Refused> {
-        let Update { origin, clusters, endpoints, listeners, routes, secrets } = update;
+        let Update { origin, clusters, endpoints, listeners, routes, secrets, resolver } = update;
         let mut refused = Vec::new();
+        if let Some(resolver) = resolver {
+            self.resolver = Arc::new(resolver);
+        }
         self.apply_secrets(origin, secrets, &mut refused);
         self.apply_clusters(origin, clusters, &mut refused);
         self.apply_endpoints(endpoints, &mut refused);
@@ -95,13 +103,25 @@ impl Compiler {
         }
     }
 
+    /// The names that have to be looked up, by what is in force and by what waits, each once.
+    pub fn questions(&self) -> HashSet<Question> {
+        let clusters = self.clusters.values().flat_map(Entry::versions);
+        clusters.flat_map(ClusterVersion::questions).collect()
+    }
+
+    /// Takes what a name was found to stand for; `None`: it could not be found out, and the answer
+    /// before stands. Says whether another snapshot comes of it.
+    pub fn answered(&mut self, question: &Question, found: Option<Vec<IpAddr>>) -> bool {
+        self.answers.take(question, found)
+    }
+
     /// Compiles something that is not kept here, with the names and secrets of all that is.
     pub(crate) fn scoped<T>(
         &mut self,
         compile: impl FnOnce(&mut Scope<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let (names, secrets) = (&mut self.names, &mut self.secrets);
-        compile(&mut Scope { names, secrets, needs: Needs::default(), chains: None })
+        let (names, secrets, resolver) = (&mut self.names, &mut self.secrets, &self.resolver);
+        compile(&mut Scope { names, secrets, needs: Needs::default(), chains: None, resolver })
     }
 
     /// Names of clusters and listeners whose newest version still waits for something.
@@ -119,9 +139,12 @@ impl Compiler {
         let mut clusters = Vec::new();
         clusters.resize_with(self.names.len(), || None);
         self.build_clusters(&mut clusters);
+        let wait = [Origin::File, Origin::Control].map(|origin| self.must_wait(origin));
         let routes = &self.routes;
         for entry in self.listeners.values_mut() {
-            entry.promote(|next| is_warm(&next.compiled.needs, routes));
+            let [by_file, by_control] = wait;
+            let must_wait = if entry.origin == Origin::File { by_file } else { by_control };
+            entry.promote(|next| is_warm(&next.compiled.needs, routes) && !must_wait);
         }
         let live = self.listeners.values().filter_map(|entry| entry.live.as_ref());
         let listeners = live.map(|version| Arc::clone(&version.listener)).collect();
@@ -138,6 +161,18 @@ impl Compiler {
         }
     }
 
+    /// The first listeners wait until it is known once where the clusters beside them lead to, so
+    /// that they do not begin with refusing what comes; as in Envoy.
+    fn must_wait(&self, origin: Origin) -> bool {
+        let mut listeners = self.listeners.values().filter(|entry| entry.origin == origin);
+        let mut clusters = self.clusters.values().filter(|entry| entry.origin == origin);
+        let is_unfound = |entry: &Entry<ClusterVersion>| match (&entry.live, &entry.next) {
+            (None, Some(next)) => !next.is_found(&self.answers),
+            _ => false,
+        };
+        listeners.all(|entry| entry.live.is_none()) && clusters.any(is_unfound)
+    }
+
     fn build_clusters(&mut self, to: &mut [Option<Arc<crate::snapshot::Cluster>>]) {
         let none = Arc::new(Assignment::default());
         for entry in self.clusters.values_mut() {
@@ -147,13 +182,17 @@ impl Compiler {
             };
             let before = entry.live.as_ref().and_then(|live| live.built.as_ref());
             let before = before.map(|(_, cluster)| Arc::clone(&cluster.endpoints));
-            entry.promote(|next| next.compiled.needs.secrets_there() && assigned(next).is_some());
+            entry.promote(|next| {
+                let needs = &next.compiled.needs;
+                needs.secrets_there() && assigned(next).is_some() && next.is_found(&self.answers)
+            });
             let Some(live) = &mut entry.live else { continue };
             let (print, assignment) = assigned(live).unwrap_or_else(|| (0, Arc::clone(&none)));
+            let print = print ^ live.found(&self.answers);
             let own = live.compiled.assignment.clone();
             let assignment = own.as_ref().unwrap_or(&assignment);
             let version = &mut self.endpoints_version;
-            let cluster = live.build(print, assignment, version, before.as_ref());
+            let cluster = live.build(print, assignment, &self.answers, version, before.as_ref());
             if let Some(slot) = to.get_mut(cluster.id.0 as usize) {
                 *slot = Some(cluster);
             }
@@ -168,6 +207,7 @@ impl Compiler {
         let endpoints: HashSet<_> =
             clusters.filter_map(|version| version.compiled.eds.clone()).collect();
         self.assignments.retain(|name, _| endpoints.contains(name));
+        self.answers.retain(&self.questions());
         self.secrets.sweep();
         let secrets = &self.secrets;
         self.filled.retain(|(filler, name), _| secrets.has(*filler, name));
@@ -246,7 +286,8 @@ impl Compiler {
             if self.assignments.get(name).is_some_and(|(known, _)| known == print) {
                 continue;
             }
-            let compiled = named(name).and_then(|()| endpoint::compile(&At::root(), message));
+            let compiled =
+                named(name).and_then(|()| endpoint::compile(&At::root(), message, false));
             match compiled {
                 Ok(assignment) => {
                     self.assignments.insert(name.into(), (*print, Arc::new(assignment)));
@@ -339,6 +380,7 @@ impl Compiler {
             secrets: &mut self.secrets,
             needs: Needs::default(),
             chains: before.map(|version| &version.compiled.chains),
+            resolver: &self.resolver,
         };
         let compiled = listener::compile(&At::root(), name, message, &mut scope)?;
         self.must_exist(&compiled.needs)?;

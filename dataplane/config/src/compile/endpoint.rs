@@ -1,9 +1,10 @@
 //! `ClusterLoadAssignment`.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use api::envoy::core::{HealthStatus, Metadata};
+use api::envoy::core::{Address, HealthStatus, Metadata, SocketAddress, address};
 use api::envoy::endpoint::cluster_load_assignment::Policy;
 use api::envoy::endpoint::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint,
@@ -13,7 +14,7 @@ use api::envoy::protobuf::value::Kind;
 
 use super::at::{At, Fault, decide};
 use super::value;
-use crate::limits::MAX_ENDPOINTS;
+use crate::limits::{MAX_DNS_NAME, MAX_ENDPOINTS};
 use crate::snapshot::{self, Health, TransportMatch};
 
 /// The metadata that `transport_socket_matches` look at.
@@ -28,30 +29,79 @@ pub(crate) struct Assignment {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
-    address: SocketAddr,
+    place: Place,
+    hostname: Option<Arc<str>>,
     weight: u32,
     health: Health,
     labels: Vec<(Box<str>, Box<str>)>,
 }
 
-impl Assignment {
-    /// The hosts with the first transport that each one's metadata fits.
-    pub(crate) fn resolve(&self, matches: &[TransportMatch]) -> Vec<snapshot::Endpoint> {
-        let hosts = self.hosts.iter().map(|host| snapshot::Endpoint {
-            address: host.address,
-            weight: host.weight,
-            health: host.health,
-            transport: matches
-                .iter()
-                .position(|one| one.criteria.iter().all(|wanted| host.labels.contains(wanted))),
-        });
-        hosts.collect()
+/// Where a host is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    At(SocketAddr),
+    /// Wherever the name leads to.
+    Named(Arc<str>, u16),
+}
+
+impl Place {
+    fn addresses<'f>(
+        &self,
+        found: &impl Fn(&Arc<str>) -> &'f [IpAddr],
+    ) -> impl Iterator<Item = SocketAddr> {
+        let (one, all, port) = match self {
+            Self::At(address) => (Some(*address), [].as_slice(), 0),
+            Self::Named(name, port) => (None, found(name), *port),
+        };
+        one.into_iter().chain(all.iter().map(move |ip| SocketAddr::new(*ip, port)))
     }
 }
 
+impl Assignment {
+    /// The hosts with the first transport that each one's metadata fits. `found`: what a name
+    /// stands for.
+    pub(crate) fn resolve<'f>(
+        &self,
+        matches: &[TransportMatch],
+        found: impl Fn(&Arc<str>) -> &'f [IpAddr],
+    ) -> Vec<snapshot::Endpoint> {
+        let mut endpoints = Vec::with_capacity(self.hosts.len());
+        let mut seen = HashSet::new();
+        for host in &self.hosts {
+            let transport = matches
+                .iter()
+                .position(|one| one.criteria.iter().all(|wanted| host.labels.contains(wanted)));
+            for address in host.place.addresses(&found) {
+                // Two names may lead to one address: it is one host, as in Envoy.
+                if seen.insert(address) {
+                    endpoints.push(snapshot::Endpoint {
+                        address,
+                        hostname: host.hostname.clone(),
+                        weight: host.weight,
+                        health: host.health,
+                        transport,
+                    });
+                }
+            }
+        }
+        endpoints.truncate(MAX_ENDPOINTS);
+        endpoints
+    }
+
+    /// The names that have to be looked up, some perhaps more than once.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.hosts.iter().filter_map(|host| match &host.place {
+            Place::Named(name, _) => Some(name),
+            Place::At(_) => None,
+        })
+    }
+}
+
+/// `by_name`: hosts may be named, and are looked up.
 pub(crate) fn compile(
     at: &At<'_>,
     assignment: &ClusterLoadAssignment,
+    by_name: bool,
 ) -> Result<Assignment, Fault> {
     decide!(at, assignment => ClusterLoadAssignment {
         used: endpoints, policy;
@@ -72,7 +122,7 @@ pub(crate) fn compile(
     let mut hosts = Vec::with_capacity(all);
     let mut seen = HashSet::with_capacity(all);
     for (index, locality) in endpoints.iter().enumerate() {
-        self::locality(&at.item(index), locality, &mut hosts, &mut seen)?;
+        self::locality(&at.item(index), locality, by_name, &mut hosts, &mut seen)?;
     }
     Ok(Assignment { hosts: used(hosts) })
 }
@@ -92,8 +142,9 @@ fn used(hosts: Vec<(u32, Host)>) -> Vec<Host> {
 fn locality(
     at: &At<'_>,
     endpoints: &LocalityLbEndpoints,
+    by_name: bool,
     hosts: &mut Vec<(u32, Host)>,
-    seen: &mut HashSet<SocketAddr>,
+    seen: &mut HashSet<Place>,
 ) -> Result<(), Fault> {
     decide!(_, endpoints => LocalityLbEndpoints {
         used: lb_endpoints, priority, lb_config;
@@ -114,16 +165,16 @@ fn locality(
     }
     let at = at.field("lb_endpoints");
     for (index, endpoint) in lb_endpoints.iter().enumerate() {
-        let host = host(&at.item(index), endpoint)?;
+        let host = host(&at.item(index), endpoint, by_name)?;
         // An address that is there twice is one host, as in Envoy.
-        if seen.insert(host.address) {
+        if seen.insert(host.place.clone()) {
             hosts.push((*priority, host));
         }
     }
     Ok(())
 }
 
-fn host(at: &At<'_>, endpoint: &LbEndpoint) -> Result<Host, Fault> {
+fn host(at: &At<'_>, endpoint: &LbEndpoint, by_name: bool) -> Result<Host, Fault> {
     decide!(at, endpoint => LbEndpoint {
         used: health_status, metadata, load_balancing_weight, host_identifier;
     });
@@ -143,15 +194,41 @@ fn host(at: &At<'_>, endpoint: &LbEndpoint) -> Result<Host, Fault> {
     };
     let at = at.field("endpoint");
     decide!(_, endpoint => Endpoint {
-        used: address;
-        without_effect: health_check_config, hostname, additional_addresses, observability_name;
+        used: address, hostname;
+        without_effect: health_check_config, additional_addresses, observability_name;
     });
+    let place = place(&at.field("address"), address, by_name)?;
+    let given = (!hostname.is_empty()).then(|| Arc::from(hostname.as_str()));
     Ok(Host {
-        address: value::socket(&at.field("address"), address)?,
+        hostname: given.or_else(|| match &place {
+            Place::Named(name, _) => Some(Arc::clone(name)),
+            Place::At(_) => None,
+        }),
+        place,
         weight,
         health,
         labels: labels(metadata.as_ref()),
     })
+}
+
+fn place(at: &At<'_>, address: &Option<Address>, by_name: bool) -> Result<Place, Fault> {
+    let named = match address.as_ref().and_then(|address| address.address.as_ref()) {
+        Some(address::Address::SocketAddress(named)) if by_name => named,
+        _ => return value::socket(at, address).map(Place::At),
+    };
+    let at = at.field("socket_address");
+    if named.address.parse::<IpAddr>().is_ok() {
+        return value::socket_address(&at, named).map(Place::At);
+    }
+    let at_name = at.field("address");
+    at_name.at_most(MAX_DNS_NAME, named.address.len())?;
+    if named.address.is_empty() || !named.address.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(at_name.invalid("a name or an IP address has to be given"));
+    }
+    // What else the address may say is judged with an address in the name's place.
+    let port = SocketAddress { address: "0.0.0.0".to_owned(), ..named.clone() };
+    let port = value::socket_address(&at, &port)?.port();
+    Ok(Place::Named(named.address.as_str().into(), port))
 }
 
 /// The text values of the metadata that transports are matched with.

@@ -5,10 +5,12 @@
 //! and not understood is refused with its place; docs/config-support.md lists every field.
 
 mod action;
+mod answers;
 mod at;
 mod chain;
 mod cluster;
 mod compiler;
+pub(crate) mod dns;
 mod endpoint;
 mod hcm;
 mod headers;

@@ -8,6 +8,7 @@ use tls::{Identity, Slot, Trust};
 
 use super::at::{At, Fault};
 use super::secret::Secrets;
+use crate::dns::Resolver;
 use crate::limits::MAX_CLUSTER_NAMES;
 use crate::refused::Code;
 use crate::snapshot::{ClusterId, FilterChain};
@@ -22,6 +23,8 @@ pub(crate) struct Scope<'c> {
     pub(crate) needs: Needs,
     /// The chains of the version before, to be shared where they have not changed.
     pub(crate) chains: Option<&'c HashMap<Fingerprint, KnownChain>>,
+    /// What looks up names where a cluster does not say.
+    pub(crate) resolver: &'c Arc<Resolver>,
 }
 
 /// A compiled chain and what it needs.

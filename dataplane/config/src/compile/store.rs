@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::answers::Answers;
 use super::endpoint::Assignment;
 use super::scope::Fingerprint;
 use super::{cluster, listener};
+use crate::dns::Question;
 use crate::snapshot::{self, Bound, Endpoints};
 use crate::update::Origin;
 
@@ -91,11 +93,37 @@ impl Version for ClusterVersion {
 }
 
 impl ClusterVersion {
+    /// The names that have to be looked up.
+    pub(crate) fn questions(&self) -> impl Iterator<Item = Question> {
+        let lookup = self.compiled.lookup.iter();
+        let all = lookup
+            .zip(&self.compiled.assignment)
+            .flat_map(|(lookup, assignment)| assignment.names().map(move |name| (lookup, name)));
+        all.map(|(lookup, name)| Question { name: Arc::clone(name), lookup: Arc::clone(lookup) })
+    }
+
+    /// One of its names has been asked for, as in Envoy, or it does not wait for that.
+    pub(crate) fn is_found(&self, answers: &Answers) -> bool {
+        let mut questions = self.questions().peekable();
+        !self.compiled.waits
+            || questions.peek().is_none()
+            || questions.any(|question| answers.has(&question.lookup, &question.name))
+    }
+
+    /// Changes with what its names stand for.
+    pub(crate) fn found(&self, answers: &Answers) -> Fingerprint {
+        match (&self.compiled.lookup, &self.compiled.assignment) {
+            (Some(lookup), Some(assignment)) => answers.print(lookup, assignment.names()),
+            _ => 0,
+        }
+    }
+
     /// The cluster with the hosts of `assignment`. Hosts that are the same stay the same object.
     pub(crate) fn build(
         &mut self,
         print: Fingerprint,
         assignment: &Assignment,
+        answers: &Answers,
         version: &mut u64,
         before: Option<&Arc<Endpoints>>,
     ) -> Arc<snapshot::Cluster> {
@@ -104,7 +132,9 @@ impl ClusterVersion {
         {
             return Arc::clone(built);
         }
-        let hosts = assignment.resolve(&self.compiled.cluster.transport_matches);
+        let lookup = self.compiled.lookup.as_ref();
+        let found = |name: &Arc<str>| lookup.map_or(&[][..], |lookup| answers.of(lookup, name));
+        let hosts = assignment.resolve(&self.compiled.cluster.transport_matches, found);
         let endpoints = match before {
             Some(before) if before.hosts == hosts => Arc::clone(before),
             _ => {

@@ -62,6 +62,10 @@ pub enum Discovery {
     Eds,
     /// Where the connection was going before it was redirected.
     OriginalDst,
+    /// By names, of which each address is a host.
+    StrictDns,
+    /// By a name, whose first address is where new connections go.
+    LogicalDns,
 }
 
 /// `LbPolicy`.
@@ -94,6 +98,8 @@ pub struct Endpoints {
 pub struct Endpoint {
     /// Its address.
     pub address: SocketAddr,
+    /// Its name (`Endpoint.hostname`, else the name that it was found by).
+    pub hostname: Option<Arc<str>>,
     /// Its share (at least 1).
     pub weight: u32,
     /// Whether it may be chosen.

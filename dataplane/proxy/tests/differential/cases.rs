@@ -1,5 +1,6 @@
 //! The table. To add a case, add a line; to add a configuration, add a `Setting`.
 
+mod dns;
 mod headers;
 mod health;
 
@@ -310,5 +311,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ],
     },
     headers::SETTING,
+    dns::SETTING,
     health::SETTING,
 ];

@@ -106,6 +106,7 @@ pub(super) fn listener_with(
 pub(super) fn cluster(id: u32, hosts: &[SocketAddr]) -> Cluster {
     let endpoint = |address: &SocketAddr| Endpoint {
         address: *address,
+        hostname: None,
         weight: 1,
         health: Health::Healthy,
         transport: None,

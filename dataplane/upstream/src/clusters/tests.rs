@@ -13,6 +13,7 @@ use super::Clusters;
 use crate::{HostId, Lease, NoHost, Release, share};
 
 mod health;
+mod logical;
 mod waiting;
 
 const ONLY: ClusterId = ClusterId(0);
@@ -20,7 +21,8 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 fn endpoint(port: u16, weight: u32) -> Endpoint {
     let address = SocketAddr::from(([10, 0, 0, 1], port));
-    Endpoint { address, weight, health: Health::Healthy, transport: None }
+    let health = Health::Healthy;
+    Endpoint { address, hostname: None, weight, health, transport: None }
 }
 
 fn cluster(policy: LbPolicy, hosts: Vec<Endpoint>) -> Cluster {

@@ -21,8 +21,25 @@ fn clusters() {
     let with = |lines: &str| with_cluster(lines);
     refused(&[
         (
-            with("type: STRICT_DNS"),
-            "cluster `c`: type: STRICT_DNS: only STATIC, EDS and ORIGINAL_DST are supported \
+            with("type: LOGICAL_DNS"),
+            "cluster `c`: load_assignment: a LOGICAL_DNS cluster has exactly one endpoint \
+             (config.invalid)",
+        ),
+        (
+            with("type: STRICT_DNS\ndns_refresh_rate: 0.001s"),
+            "cluster `c`: dns_refresh_rate: longer than 1ms (config.invalid)",
+        ),
+        (
+            with(
+                "type: STRICT_DNS\n\
+                 dns_failure_refresh_rate: {base_interval: 2s, max_interval: 1s}",
+            ),
+            "cluster `c`: dns_failure_refresh_rate.max_interval: not below `base_interval` \
+             (config.invalid)",
+        ),
+        (
+            with("cluster_type: {name: own}"),
+            "cluster `c`: cluster_type: the cluster type `own` is not supported \
              (config.unsupported)",
         ),
         (
