@@ -140,8 +140,14 @@ fn change_request() -> Run {
         let remote = headers::request(&mut head, &context);
         let found = route::find(&table, &head, 7).expect("a route");
         let timeout = Some(Duration::from_secs(15));
-        let attempt =
-            Attempt { manager: &manager, table: &table, found: &found, attempt: 1, timeout };
+        let attempt = Attempt {
+            manager: &manager,
+            table: &table,
+            found: &found,
+            attempt: 1,
+            timeout,
+            facts: None,
+        };
         headers::forward(&mut head, &attempt);
         (parsed.is_ok(), remote)
     })
@@ -156,8 +162,14 @@ fn change_answer() -> Run {
         let parsed = h1::parse_response(black_box(mesh::ANSWER_HEAD), to, &limits, &mut head);
         let found = route::find(&table, &asked, 7).expect("a route");
         let timeout = Some(Duration::from_secs(15));
-        let attempt =
-            Attempt { manager: &manager, table: &table, found: &found, attempt: 1, timeout };
+        let attempt = Attempt {
+            manager: &manager,
+            table: &table,
+            found: &found,
+            attempt: 1,
+            timeout,
+            facts: None,
+        };
         headers::returned(&mut head, &attempt, Duration::from_millis(3));
         headers::response(&mut head, &manager, b"Thu, 01 Jan 2026 00:00:00 GMT");
         parsed.is_ok()

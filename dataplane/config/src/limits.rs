@@ -44,3 +44,5 @@ pub const MAX_DIRECT_BODY: u32 = 4 << 10;
 pub const MAX_REGEX: usize = 1 << 20;
 /// Bytes of a resource's name.
 pub const MAX_NAME: usize = 4_096;
+/// Bytes of a substitution format string.
+pub const MAX_FORMAT: usize = 64 << 10;

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod filter;
 #[cfg(test)]
 mod fixture;
+pub mod format;
 pub mod headers;
 mod matcher;
 pub mod path;

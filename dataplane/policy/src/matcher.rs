@@ -95,7 +95,7 @@ fn folded(head: &Head, name: &[u8], look: impl FnOnce(&[u8])) {
 }
 
 /// Request headers whose lines Envoy folds into one as it reads them, observed on Envoy 1.40.
-fn is_folded(name: &[u8]) -> bool {
+pub(crate) fn is_folded(name: &[u8]) -> bool {
     matches!(
         name,
         b"accept"
@@ -138,7 +138,7 @@ fn is_folded(name: &[u8]) -> bool {
 
 /// Envoy's `:scheme` of an HTTP/1 request: `x-forwarded-proto` where that is a scheme.
 /// [`crate::headers::request`] has set it by the connection where the client had not.
-fn scheme(head: &Head) -> &'static [u8] {
+pub(crate) fn scheme(head: &Head) -> &'static [u8] {
     match head.value(Known::XForwardedProto) {
         Some(proto) if proto.eq_ignore_ascii_case(b"https") => b"https",
         _ => b"http",

@@ -64,8 +64,8 @@ fn manager() -> HttpManager {
 }
 
 fn changes() -> HeaderChanges {
-    let add = HeaderChange::Append(bytes("x-added"), bytes("1"));
-    HeaderChanges { request: vec![add.clone()], response: vec![add] }
+    let add = HeaderChange::Append(bytes("x-added"), "1".into());
+    HeaderChanges::new(vec![add.clone()], vec![add])
 }
 
 fn table() -> RouteTable {
@@ -206,7 +206,7 @@ fn serve(world: &World, head: &mut Head) {
     let RouteAction::Forward(forward) = &found.route.action else { panic!("it forwards") };
     assert!(route::pick(forward, 89).is_some());
     let timeout = Some(Duration::from_secs(15));
-    let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout };
+    let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout, facts: None };
     headers::forward(head, &attempt);
     assert_eq!(head.values(b"x-added").count(), 3);
     answer(head, &attempt);

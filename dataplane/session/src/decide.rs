@@ -1,6 +1,7 @@
 //! What becomes of a request: the policies and the route.
 
-use std::net::IpAddr;
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ pub(crate) enum Decision {
 
 impl<D: Driver> Worker<D> {
     /// The policies and the route for the request in `io.head`, which takes its final form here.
-    pub(crate) fn decide(&mut self, key: Key) -> Decision {
+    pub(crate) fn decide(&mut self, key: Key, stream: Key) -> Decision {
         let Some(table) = self.table(key) else {
             return Decision::Refuse(Reason::RouteNotFound, None);
         };
@@ -63,6 +64,15 @@ impl<D: Driver> Worker<D> {
         let found = route::find(&table, head, random).ok();
         let taken =
             |Found { at: (host, route), .. }| Taken { table: Rc::clone(&table), host, route };
+        if found.is_some_and(|found| headers::need_facts(&table, &found)) {
+            let source = down.facts.source;
+            let is_direct = remote == source.ip().to_canonical();
+            // Port 0, as in Envoy: a header does not tell one.
+            let remote = if is_direct { source } else { SocketAddr::new(remote, 0) };
+            if let Some(stream) = self.streams.get_mut(stream) {
+                stream.begin_record(&mut self.spare_records, head.version, remote);
+            }
+        }
         // As in Envoy only a route that leads to an upstream changes what is answered in its place.
         let refuse = |reason| Decision::Refuse(reason, found.map(taken).filter(Taken::is_forward));
         if let Some(found) = found
@@ -78,7 +88,8 @@ impl<D: Driver> Worker<D> {
             peer: down.io.peer(),
             remote,
         };
-        if !policies.iter().all(|policy| is_allowed(policy, &facts, &self.io.counters)) {
+        let (counters, details) = (&self.io.counters, &mut self.io.details);
+        if !policies.iter().all(|policy| is_allowed(policy, &facts, counters, details)) {
             return refuse(Reason::RbacDenied);
         }
         match found {
@@ -132,13 +143,17 @@ pub(crate) fn is_allowed(
     policy: &HttpRbac,
     facts: &RequestFacts<'_>,
     counters: &crate::counters::Counters,
+    details: &mut String,
 ) -> bool {
     let Some(rules) = &policy.rules else { return true };
     let verdict = rbac::http(rules, facts);
     if !verdict.allowed {
         counters.count(Counter::RbacDenied);
         let source = facts.connection.source;
-        tracing::debug!(details = %verdict.details(), %source, "refused");
+        details.clear();
+        // Writing to a string cannot fail.
+        let _ = write!(details, "{}", verdict.details());
+        tracing::debug!(%details, %source, "refused");
         return false;
     }
     counters.count(Counter::RbacAllowed);

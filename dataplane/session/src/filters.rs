@@ -152,7 +152,7 @@ impl<D: Driver> Worker<D> {
             peer: down.io.peer(),
             remote: passage.remote,
         };
-        if decide::is_allowed(rbac, &facts, &self.io.counters) {
+        if decide::is_allowed(rbac, &facts, &self.io.counters, &mut self.io.details) {
             return Step::Next;
         }
         self.keep_route(key, passage);

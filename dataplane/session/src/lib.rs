@@ -26,6 +26,7 @@ mod partial;
 mod patience;
 mod pool;
 mod queue;
+mod record;
 mod request;
 mod response;
 mod retry;

@@ -72,6 +72,9 @@ pub const PIECE_SHORT: usize = 2 * 1024;
 /// into one that fits.
 pub const PIECE_WASTE: usize = 4;
 
+/// Records of requests that are kept for the next ones.
+pub const SPARE_RECORDS_MAX: usize = 256;
+
 /// A head that came in pieces leaves no larger buffer than this behind.
 pub const PARTIAL_KEPT: usize = 4 * 1024;
 

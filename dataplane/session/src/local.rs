@@ -11,6 +11,7 @@ use wire::head::{Framing, Head, Known};
 use crate::counters::Counter;
 use crate::encode::{self, Piece};
 use crate::filters;
+use crate::record::{Teller, cluster_name};
 use crate::request::Phase;
 use crate::serving::Asker;
 use crate::view::Taken;
@@ -45,6 +46,7 @@ impl<D: Driver> Worker<D> {
         );
         let is_overload = reply.flag == "UO";
         self.close_after(to, reply.status);
+        self.note_reply(to, &reply);
         if self.is_grpc(to) {
             headers::local_grpc(&mut self.io.head, reply.status, reply.body.as_bytes());
             return self.send_local(to, is_overload, []);
@@ -69,6 +71,7 @@ impl<D: Driver> Worker<D> {
         tracing::debug!(code, details, flag, "local reply");
         let (status, body) = (answer.status, answer.body.as_bytes());
         self.close_after(to, status);
+        self.note_reply(to, &answer.reason.reply());
         if self.is_grpc(to) {
             let status = answer.grpc_status;
             let status = status.unwrap_or_else(|| reply::grpc_status(answer.status).into());
@@ -98,6 +101,15 @@ impl<D: Driver> Worker<D> {
         self.end_exchange(to);
     }
 
+    /// The request's head is kept, and why it is answered so, where somebody wants to know.
+    fn note_reply(&mut self, to: Asker, reply: &Reply) {
+        let Some(key) = self.stream_of_asker(to) else { return };
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.keep_request(&mut self.io.head);
+        let is_of_policy = reply.code == Reason::RbacDenied.code();
+        stream.note_reply(reply, is_of_policy.then_some(&self.io.details));
+    }
+
     /// The route's own answer.
     pub(crate) fn reply_direct(&mut self, to: Asker, taken: &Taken) {
         let Some(RouteAction::Direct { status, body }) = taken.route().map(|route| &route.action)
@@ -119,6 +131,7 @@ impl<D: Driver> Worker<D> {
         self.close_after(to, status);
         // As Envoy: a direct response of these kinds says where the request was going.
         let location = matches!(status, 201 | 300..400).then(|| location(&self.io.head));
+        self.note_reply(to, &Reason::DirectResponse.reply());
         match is_grpc {
             true => headers::local_grpc(&mut self.io.head, status, body),
             false => headers::local(&mut self.io.head, status, body),
@@ -142,10 +155,15 @@ impl<D: Driver> Worker<D> {
         }
         let Some(manager) = down.manager() else { return };
         let is_head = stream.is_some_and(|stream| stream.to.head);
-        if let Some(taken) = stream.and_then(|stream| stream.taken.as_ref())
+        if let Some(stream) = stream
+            && let Some(taken) = &stream.taken
             && let Some(found) = taken.found()
         {
-            headers::local_changes(&mut self.io.head, &taken.table, &found);
+            let facts = headers::need_facts(&taken.table, &found).then(|| {
+                let teller = Teller::new(&self.io, (to.down, down), (self.index, self.workers));
+                teller.request(stream, cluster_name(&self.clusters, stream))
+            });
+            headers::local_changes(&mut self.io.head, &taken.table, &found, facts.as_ref());
         }
         if is_overload && !manager.suppress_envoy_headers {
             // As Envoy: behind the route's changes, which can neither remove nor replace it.

@@ -16,6 +16,7 @@ use crate::decide::Decision;
 use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
 use crate::partial::{Partial, Tries};
+use crate::record::Teller;
 use crate::serving::{Asker, Serving};
 use crate::stream::Stream;
 use crate::view::Taken;
@@ -243,7 +244,7 @@ impl<D: Driver> Worker<D> {
     /// Judges the request in `io.head` and does what is decided.
     pub(crate) fn judge(&mut self, key: Key, stream: Key) {
         let asker = Asker { down: key, stream: Some(stream) };
-        match self.decide(key) {
+        match self.decide(key, stream) {
             Decision::Forward(taken) => {
                 let random = self.io.random.next();
                 self.forward(asker, stream, taken, random);
@@ -284,7 +285,16 @@ impl<D: Driver> Worker<D> {
             && !is_http_10;
         let timeout = forward.timeout;
         let table = &**taken.table;
-        let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout };
+        let facts = headers::need_facts(table, &found).then(|| {
+            let stream = self.streams.get(stream)?;
+            let teller = Teller::new(&self.io, (asker.down, down), (self.index, self.workers));
+            let mut facts = teller.request(stream, &weighted.name);
+            (facts.upstream.attempts, facts.course.route) = (1, &found.route.name);
+            Some(facts)
+        });
+        let facts = facts.flatten();
+        let facts = facts.as_ref();
+        let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout, facts };
         headers::forward(&mut self.io.head, &attempt);
         if continues {
             self.io.head.remove_known(Known::Expect);
@@ -295,6 +305,7 @@ impl<D: Driver> Worker<D> {
             return self.reply(asker, Reason::UpstreamOverflow);
         };
         entry.request_head = encoded;
+        entry.keep_request(&mut self.io.head);
         entry.cluster = weighted.cluster;
         entry.follow(forward, manager.stream_idle_timeout);
         let is_done = entry.is_request_done;

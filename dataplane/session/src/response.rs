@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use config::snapshot::Retry;
+use config::snapshot::{Point, Retry};
 use policy::headers::{self, Attempt};
 use policy::reply::Reason;
 use ring::driver::{Driver, SEND_NOW_BYTES};
@@ -15,6 +15,7 @@ use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
 use crate::filters;
 use crate::partial::{Partial, Tries};
+use crate::record::{Teller, cluster_name};
 use crate::request::Phase;
 use crate::serving::Asker;
 use crate::up::UpState;
@@ -250,12 +251,23 @@ impl<D: Driver> Worker<D> {
     /// The route's changes to the response in `io.head`.
     pub(crate) fn return_head(&mut self, key: Key) {
         let now = self.io.driver.now();
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.note_answer();
+        stream.reach(Point::UpstreamReceiveBegin, now);
         let Some(stream) = self.streams.get(key) else { return };
-        let Some(manager) = self.downs.get(stream.down).and_then(Down::manager) else { return };
+        let Some(down) = self.downs.get(stream.down) else { return };
+        let Some(manager) = down.manager() else { return };
         let Some(taken) = &stream.taken else { return };
         let Some(found) = taken.found() else { return };
         let (table, attempt) = (&**taken.table, stream.attempts);
-        let attempt = Attempt { manager, table, found: &found, attempt, timeout: None };
+        let facts = headers::need_facts(table, &found).then(|| {
+            let teller = Teller::new(&self.io, (stream.down, down), (self.index, self.workers));
+            let mut facts = teller.request(stream, cluster_name(&self.clusters, stream));
+            facts.course.status = self.io.head.status;
+            facts
+        });
+        let facts = facts.as_ref();
+        let attempt = Attempt { manager, table, found: &found, attempt, timeout: None, facts };
         let passed = Duration::from_nanos(now.0.saturating_sub(stream.sent_at.0));
         headers::returned(&mut self.io.head, &attempt, passed);
         if let Some(filtering) = &stream.filtering {

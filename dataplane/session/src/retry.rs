@@ -98,7 +98,8 @@ impl<D: Driver> Worker<D> {
         h1::parse_request(&stream.request_head, &limits, &mut self.io.head).ok()?;
         let found = taken.found()?;
         let (table, attempt) = (&**taken.table, stream.attempts + 1);
-        let attempt = Attempt { manager, table, found: &found, attempt, timeout: None };
+        let attempt =
+            Attempt { manager, table, found: &found, attempt, timeout: None, facts: None };
         headers::retry(&mut self.io.head, &attempt);
         let framing = stream.request_framing;
         stream.request_head = encode::request(self.io.driver.pool(), &self.io.head, framing)?;

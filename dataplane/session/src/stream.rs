@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use config::snapshot::{ClusterId, Forward, Retry, RouteAction};
+use config::snapshot::{ClusterId, Forward, Point, Retry, RouteAction};
 use policy::reply::{self, Reason};
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key, Pool, Timer};
@@ -21,12 +21,16 @@ use crate::held::Held;
 use crate::keys::{Alarm, NOBODY};
 use crate::limits::{BODY_WAITING_MAX, RETRY_MS_MAX};
 use crate::pool::reason_of;
+use crate::record::Record;
 use crate::response::Client;
 use crate::serving::Asker;
 use crate::share;
 use crate::up::{For, Speaks, UpState};
 use crate::view::Taken;
 use crate::worker::Worker;
+
+/// The cluster of a request that was not sent on its way yet.
+pub(crate) const NO_CLUSTER: ClusterId = ClusterId(u32::MAX);
 
 /// A request under way.
 pub(crate) struct Stream {
@@ -86,6 +90,8 @@ pub(crate) struct Stream {
     pub(crate) trailers: Option<Box<Head>>,
     /// What is on its way to a client by HTTP/2.
     pub(crate) returning: Option<Box<Returning>>,
+    /// What formats and logs want to know, where there are any.
+    pub(crate) record: Option<Box<Record>>,
     pub(crate) deadline: Option<Nanos>,
     pub(crate) try_deadline: Option<Nanos>,
     /// When the next attempt begins.
@@ -104,7 +110,7 @@ impl Stream {
             to: ResponseTo::of(head),
             is_safe: matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE"),
             taken: None,
-            cluster: ClusterId(u32::MAX),
+            cluster: NO_CLUSTER,
             request_head: Buf::empty(),
             request_framing: framing,
             pick: None,
@@ -131,6 +137,7 @@ impl Stream {
             is_response_done: false,
             trailers: None,
             returning: None,
+            record: None,
             deadline: None,
             try_deadline: None,
             retry_at: None,
@@ -225,6 +232,7 @@ impl<D: Driver> Worker<D> {
             Err(none) => return self.fail(key, reason_of(none)),
         };
         stream.pick = Some(pick);
+        stream.note_host(pick.address);
         stream.counted = match self.clusters.begin(pick.host) {
             Ok(request) => Some(request),
             Err(none) => return self.fail(key, reason_of(none)),
@@ -352,6 +360,7 @@ impl<D: Driver> Worker<D> {
         let released = up.io.release(&mut self.io.driver, &mut self.io.scratch);
         let sent = sent.and(released);
         let down = stream.down;
+        self.note_attempt(key, up_key);
         match sent {
             Ok(()) => {
                 self.set_alarm(key);
@@ -366,8 +375,9 @@ impl<D: Driver> Worker<D> {
         let now = self.io.driver.now();
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.active_at = now;
-        if matches!(piece, Piece::End) {
-            stream.is_request_done = true;
+        match &piece {
+            Piece::End => stream.is_request_done = true,
+            Piece::Data(bytes) => stream.note_received(bytes.len()),
         }
         let up = stream.up.and_then(|up| self.ups.get_mut(up));
         let Some(up) = up.filter(|up| matches!(up.state, UpState::Http(_))) else {
@@ -401,6 +411,7 @@ impl<D: Driver> Worker<D> {
         let now = self.io.driver.now();
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.is_request_done = true;
+        stream.reach(Point::RequestEnd, now);
         // The router does not know of it yet while it waits for a filter's sake.
         let limit = stream.forward().filter(|_| stream.waits_until().is_none());
         stream.deadline = limit.and_then(|f| f.timeout).map(|limit| now.after(limit));
@@ -483,6 +494,7 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn abandon(&mut self, key: Key) {
         self.uncount(key);
         let Some(mut stream) = self.streams.remove(key) else { return };
+        self.end_record(&mut stream);
         self.io.rearm(&mut stream.timer, None, Alarm::Stream(key));
         if let Some(up) = stream.up {
             let (id, debt) = (stream.up_id, stream.up_debt);

@@ -356,6 +356,11 @@ impl<D: Driver> Worker<D> {
             UpState::Http2(_) => self.end_up_h2(key, Reason::ConnectionTermination),
             UpState::Connecting(purpose) | UpState::Handshaking(purpose) => {
                 let purpose = *purpose;
+                if let For::Stream(key) = purpose
+                    && let Some(stream) = self.streams.get_mut(key)
+                {
+                    stream.note_failure(words_of(broken));
+                }
                 self.io.counters.count(Counter::UpstreamConnectFail);
                 self.fail_waiters(key, why(broken));
                 self.discard(key);
@@ -370,6 +375,18 @@ impl<D: Driver> Worker<D> {
 }
 
 const ETIMEDOUT: i32 = 110;
+
+/// Why a connection could not be made, in Envoy's words; empty where it has none.
+fn words_of(broken: Broken) -> &'static str {
+    let Broken::Connect(Failure { errno, .. }) = broken else { return "" };
+    match errno {
+        101 => "delayed connect error: Network is unreachable",
+        104 => "delayed connect error: Connection reset by peer",
+        111 => "delayed connect error: Connection refused",
+        113 => "delayed connect error: No route to host",
+        _ => "",
+    }
+}
 
 fn why(broken: Broken) -> Reason {
     match broken {

@@ -20,6 +20,7 @@ use crate::filters::Filtering;
 use crate::h2::Returning;
 use crate::keys::{Alarm, Owner};
 use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, TRIM_BYTES, UPSTREAM_MAX};
+use crate::record::Record;
 use crate::stream::Stream;
 use crate::transport::Scratch;
 use crate::up::Up;
@@ -86,6 +87,8 @@ pub(crate) struct Io<D: Driver> {
     pub(crate) gathered: Vec<u8>,
     /// A ClientHello that came in several records.
     pub(crate) hello: Vec<u8>,
+    /// Why a policy has just refused a request, where its reason has no fixed words for it.
+    pub(crate) details: String,
 }
 
 /// One core's proxy.
@@ -115,10 +118,14 @@ pub struct Worker<D: Driver> {
     /// The same for requests that filters remember something of.
     #[allow(clippy::vec_box)] // as above
     pub(crate) spare_filtering: Vec<Box<Filtering>>,
+    /// Kept for the next requests that have one.
+    #[allow(clippy::vec_box)]
+    pub(crate) spare_records: Vec<Box<Record>>,
     pub(crate) draining: bool,
     /// Counts the turns of the loop.
     pub(crate) turn: u64,
     pub(crate) index: usize,
+    pub(crate) workers: usize,
     reader: Reader,
     control: Arc<Control>,
 }
@@ -137,6 +144,7 @@ impl<D: Driver> Worker<D> {
             head: Head::default(),
             gathered: Vec::new(),
             hello: Vec::new(),
+            details: String::new(),
             driver,
         };
         let mut worker = Self {
@@ -156,9 +164,11 @@ impl<D: Driver> Worker<D> {
             turns: Vec::new(),
             spare_returning: Vec::new(),
             spare_filtering: Vec::new(),
+            spare_records: Vec::new(),
             draining: false,
             turn: 0,
             index,
+            workers,
             reader,
             control,
         };
@@ -327,6 +337,12 @@ pub(crate) struct DateLine {
 impl DateLine {
     fn new(wall: SystemTime, start: Nanos) -> Self {
         Self { wall, start, second: None, text: String::new() }
+    }
+
+    /// The time when the driver's clock stood at zero, in nanoseconds since 1970.
+    pub(crate) fn epoch(&self) -> u64 {
+        let since = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).saturating_sub(self.start.0)
     }
 
     pub(crate) fn at(&mut self, now: Nanos) -> &[u8] {

@@ -4,9 +4,9 @@ use api::envoy::core::HeaderValueOption;
 use api::envoy::core::header_value_option::HeaderAppendAction;
 
 use super::at::{At, Fault, decide};
-use super::matcher;
 use super::value::enumeration;
-use crate::snapshot::{HeaderChange, HeaderChanges};
+use super::{format, matcher};
+use crate::snapshot::{HeaderChange, HeaderChanges, HeaderValue};
 
 /// The four lists that routes, virtual hosts and route configurations have.
 pub(crate) struct Lists<'m> {
@@ -19,16 +19,15 @@ pub(crate) struct Lists<'m> {
 /// What is removed is removed before anything is added, as in Envoy.
 pub(crate) fn changes(at: &At<'_>, lists: &Lists<'_>) -> Result<HeaderChanges, Fault> {
     let Lists { request_add, request_remove, response_add, response_remove } = lists;
-    Ok(HeaderChanges {
-        request: list(
-            (&at.field("request_headers_to_add"), request_add),
-            (&at.field("request_headers_to_remove"), request_remove),
-        )?,
-        response: list(
-            (&at.field("response_headers_to_add"), response_add),
-            (&at.field("response_headers_to_remove"), response_remove),
-        )?,
-    })
+    let request = list(
+        (&at.field("request_headers_to_add"), request_add),
+        (&at.field("request_headers_to_remove"), request_remove),
+    )?;
+    let response = list(
+        (&at.field("response_headers_to_add"), response_add),
+        (&at.field("response_headers_to_remove"), response_remove),
+    )?;
+    Ok(HeaderChanges::new(request, response))
 }
 
 fn list(
@@ -62,12 +61,14 @@ fn addition(at: &At<'_>, option: &HeaderValueOption) -> Result<Option<HeaderChan
     let at = at.field("header");
     let key = name(&at.field("key"), &header.key)?;
     let value = match header.value.is_empty() {
-        true => literal(&at.field("raw_value"), &header.raw_value)?,
-        false => literal(&at.field("value"), header.value.as_bytes())?,
+        true => {
+            let at = at.field("raw_value");
+            let text = std::str::from_utf8(&header.raw_value);
+            formatted(&at, text.map_err(|_| at.invalid("no text"))?, *keep_empty_value)?
+        }
+        false => formatted(&at.field("value"), &header.value, *keep_empty_value)?,
     };
-    if value.is_empty() && !keep_empty_value {
-        return Ok(None);
-    }
+    let Some(value) = value else { return Ok(None) };
     Ok(Some(match action {
         HeaderAppendAction::AppendIfExistsOrAdd => HeaderChange::Append(key, value),
         HeaderAppendAction::AddIfAbsent => HeaderChange::AddIfAbsent(key, value),
@@ -93,20 +94,16 @@ pub(crate) fn value(at: &At<'_>, text: &[u8]) -> Result<Box<[u8]>, Fault> {
     }
 }
 
-/// A value without command operators: `%%` stands for one `%`.
-fn literal(at: &At<'_>, text: &[u8]) -> Result<Box<[u8]>, Fault> {
-    let mut value = Vec::with_capacity(text.len());
-    let mut bytes = text.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\r' | b'\n' | 0 => return Err(at.invalid("a line end in a header value")),
-            b'%' if bytes.next() != Some(b'%') => {
-                let text = String::from_utf8_lossy(text);
-                let reason = format!("`{text}`: command operators (%…%) are not supported");
-                return Err(at.unsupported(reason));
-            }
-            _ => value.push(byte),
-        }
+/// A value, with operators or without. `None`: it is empty, and such a one is not kept.
+fn formatted(at: &At<'_>, text: &str, keeps_empty: bool) -> Result<Option<HeaderValue>, Fault> {
+    if text.contains(['\r', '\n', '\0']) {
+        return Err(at.invalid("a line end in a header value"));
     }
-    Ok(value.into())
+    let format = format::format(at, text)?;
+    Ok(match format.as_text() {
+        Some(b"") if !keeps_empty => None,
+        Some(text) => Some(HeaderValue::Text(text.into())),
+        None if keeps_empty => Some(HeaderValue::FormatOrEmpty(Box::new(format))),
+        None => Some(HeaderValue::Format(Box::new(format))),
+    })
 }

@@ -12,6 +12,7 @@ mod cluster;
 mod compiler;
 pub(crate) mod dns;
 mod endpoint;
+mod format;
 mod hcm;
 mod headers;
 mod http2;

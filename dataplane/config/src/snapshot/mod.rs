@@ -2,6 +2,8 @@
 
 mod cluster;
 mod filter;
+mod flag;
+mod format;
 mod http;
 mod listener;
 mod matcher;
@@ -14,6 +16,8 @@ use std::sync::Arc;
 
 pub use cluster::*;
 pub use filter::*;
+pub use flag::*;
+pub use format::*;
 pub use http::*;
 pub use listener::*;
 pub use matcher::*;

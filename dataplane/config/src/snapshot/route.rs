@@ -6,7 +6,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use regex::bytes::Regex;
 
-use super::{HeaderMatch, Overrides, QueryMatch, RouteList, Weighted};
+use super::{Format, HeaderMatch, Overrides, QueryMatch, RouteList, Weighted};
 
 /// `RouteConfiguration`, compiled.
 #[derive(Debug, Default)]
@@ -177,26 +177,60 @@ impl Default for BackOff {
     }
 }
 
-/// `request_headers_to_add` and its three sisters; literal values only so far.
+/// `request_headers_to_add` and its three sisters.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderChanges {
     /// To the request on its way up.
     pub request: Vec<HeaderChange>,
     /// To the response on its way down.
     pub response: Vec<HeaderChange>,
+    /// A value among them is made of what is known of the request.
+    pub has_formats: bool,
+}
+
+impl HeaderChanges {
+    /// Changes of these two kinds.
+    pub fn new(request: Vec<HeaderChange>, response: Vec<HeaderChange>) -> Self {
+        let is_format = |change: &HeaderChange| match change {
+            HeaderChange::Append(_, value)
+            | HeaderChange::AddIfAbsent(_, value)
+            | HeaderChange::Overwrite(_, value)
+            | HeaderChange::OverwriteIfExists(_, value) => !matches!(value, HeaderValue::Text(_)),
+            HeaderChange::Remove(_) => false,
+        };
+        let has_formats = request.iter().chain(&response).any(is_format);
+        Self { request, response, has_formats }
+    }
 }
 
 /// One change. Names are lower case.
 #[derive(Clone, Debug)]
 pub enum HeaderChange {
     /// Adds another line.
-    Append(Box<[u8]>, Box<[u8]>),
+    Append(Box<[u8]>, HeaderValue),
     /// Adds it where there is none.
-    AddIfAbsent(Box<[u8]>, Box<[u8]>),
+    AddIfAbsent(Box<[u8]>, HeaderValue),
     /// Replaces all there are, or adds it.
-    Overwrite(Box<[u8]>, Box<[u8]>),
+    Overwrite(Box<[u8]>, HeaderValue),
     /// Replaces all there are; does nothing where there is none.
-    OverwriteIfExists(Box<[u8]>, Box<[u8]>),
+    OverwriteIfExists(Box<[u8]>, HeaderValue),
     /// Removes all there are.
     Remove(Box<[u8]>),
+}
+
+/// The value that a change gives a header.
+#[derive(Clone, Debug)]
+pub enum HeaderValue {
+    /// As it stands.
+    Text(Box<[u8]>),
+    /// Made anew each time. An empty one changes nothing.
+    Format(Box<Format>),
+    /// The same, and an empty one counts (`keep_empty_value`).
+    FormatOrEmpty(Box<Format>),
+}
+
+impl From<&str> for HeaderValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.as_bytes().into())
+    }
 }

@@ -9,8 +9,9 @@ mod changes;
 mod client_cert;
 mod request;
 mod response;
-mod text;
+pub(crate) mod text;
 
+pub use changes::need_facts;
 pub use request::{Attempt, RequestContext, forward, request, retry};
 pub use response::{local, local_changes, local_grpc, local_grpc_status, response, returned};
 

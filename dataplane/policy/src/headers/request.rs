@@ -8,7 +8,9 @@ use tls::session::Peer;
 use wire::h1::strip_hop_by_hop;
 use wire::head::{Head, Known, Names};
 
-use super::{changes, client_cert, text};
+use super::changes::{self, Side};
+use super::{client_cert, text};
+use crate::format::Facts;
 use crate::route::Found;
 
 /// What [`request`] needs to know of the connection.
@@ -41,6 +43,8 @@ pub struct Attempt<'c> {
     pub attempt: u32,
     /// The time that the upstream is given (`None`: no limit).
     pub timeout: Option<Duration>,
+    /// What is known besides the head, where [`super::need_facts`] says so.
+    pub facts: Option<&'c Facts<'c>>,
 }
 
 /// The names of what steers Envoy's router, or is told at the edge, are among these.
@@ -92,7 +96,7 @@ pub fn forward(head: &mut Head, attempt: &Attempt<'_>) {
         head.set_number(b"x-envoy-expected-rq-timeout-ms", text::millis(timeout));
     }
     retry(head, attempt);
-    changes::apply(head, attempt.table, attempt.found, |level| &level.request);
+    changes::apply(head, attempt.table, attempt.found, Side::Request, attempt.facts);
 }
 
 /// Brings `x-envoy-attempt-count` up to date before a request is sent again.

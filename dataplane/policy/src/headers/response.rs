@@ -6,8 +6,10 @@ use config::snapshot::{HttpManager, RouteTable, ServerHeader};
 use wire::h1::strip_hop_by_hop;
 use wire::head::{Framing, Head, Known};
 
+use super::changes::{self, Side};
 use super::request::Attempt;
-use super::{changes, text};
+use super::text;
+use crate::format::Facts;
 use crate::reply;
 use crate::route::Found;
 
@@ -17,13 +19,18 @@ pub fn returned(head: &mut Head, attempt: &Attempt<'_>, taken: Duration) {
     if !attempt.manager.suppress_envoy_headers {
         head.set_number(b"x-envoy-upstream-service-time", text::millis(taken));
     }
-    local_changes(head, attempt.table, attempt.found);
+    local_changes(head, attempt.table, attempt.found, attempt.facts);
 }
 
 /// Applies the changes to responses that the levels of a route ask for. Envoy does so to its own
 /// answers too, once a route was found.
-pub fn local_changes(head: &mut Head, table: &RouteTable, found: &Found<'_>) {
-    changes::apply(head, table, found, |level| &level.response);
+pub fn local_changes(
+    head: &mut Head,
+    table: &RouteTable,
+    found: &Found<'_>,
+    facts: Option<&Facts<'_>>,
+) {
+    changes::apply(head, table, found, Side::Response, facts);
 }
 
 /// Makes the head of one of our own answers, for [`local_changes`] and [`response`] to finish. The

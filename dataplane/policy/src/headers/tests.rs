@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use config::snapshot::{
-    ClientCert, ForwardClientCert, HeaderChange, HeaderChanges, HttpManager, PathMatch, RouteTable,
-    ServerHeader,
+    Ask, ClientCert, FieldName, Format, ForwardClientCert, HeaderChange, HeaderChanges,
+    HeaderValue, HttpManager, Operator, Part, PathMatch, RouteTable, ServerHeader,
 };
 use tls::session::Peer;
 use wire::head::{Framing, Head};
@@ -240,21 +240,21 @@ fn names_in_certificates_cannot_forge_an_element() {
 
 fn level(tag: &str) -> HeaderChanges {
     let name = |text: &str| -> Box<[u8]> { text.as_bytes().into() };
-    let value = || name(tag);
-    HeaderChanges {
-        request: vec![
+    let value = || tag.into();
+    HeaderChanges::new(
+        vec![
             HeaderChange::Append(name("x-order"), value()),
             HeaderChange::Overwrite(name("x-over"), value()),
             HeaderChange::AddIfAbsent(name("x-abs"), value()),
             HeaderChange::OverwriteIfExists(name("x-ifx"), value()),
             HeaderChange::Remove(name(&format!("x-rm-{tag}"))),
         ],
-        response: vec![
+        vec![
             HeaderChange::Append(name("y-order"), value()),
             HeaderChange::Overwrite(name("y-over"), value()),
             HeaderChange::Remove(name(&format!("y-rm-{tag}"))),
         ],
-    }
+    )
 }
 
 fn table(most_specific_wins: bool) -> RouteTable {
@@ -278,7 +278,14 @@ fn attempt<'c>(
     table: &'c RouteTable,
     found: &'c Found<'c>,
 ) -> Attempt<'c> {
-    Attempt { manager, table, found, attempt: 1, timeout: Some(Duration::from_secs(15)) }
+    Attempt {
+        manager,
+        table,
+        found,
+        attempt: 1,
+        timeout: Some(Duration::from_secs(15)),
+        facts: None,
+    }
 }
 
 #[test]
@@ -390,7 +397,7 @@ fn own_answers_carry_what_envoys_carry() {
     let found = find(&table, &request, 0).unwrap();
     let mut denied = Head::default();
     local(&mut denied, 403, b"RBAC: access denied");
-    local_changes(&mut denied, &table, &found);
+    local_changes(&mut denied, &table, &found, None);
     response(&mut denied, &fixture::manager(), b"now");
     assert_eq!((denied.status, denied.framing), (403, Framing::Length(19)));
     assert_eq!(
@@ -400,8 +407,8 @@ fn own_answers_carry_what_envoys_carry() {
             "content-type: text/plain",
             "y-order: route",
             "y-order: vhost",
-            "y-order: table",
             "y-over: table",
+            "y-order: table",
             "date: now",
             "server: envoy",
         ]
@@ -409,4 +416,68 @@ fn own_answers_carry_what_envoys_carry() {
     let mut missing = Head::default();
     local(&mut missing, 404, b"");
     assert_eq!((lines(&missing).len(), missing.framing), (0, Framing::Length(0)));
+}
+
+fn value_of(parts: Vec<Part>, keeps_empty: bool) -> HeaderValue {
+    let format = Box::new(Format { parts });
+    if keeps_empty { HeaderValue::FormatOrEmpty(format) } else { HeaderValue::Format(format) }
+}
+
+fn field_of_request(name: &str) -> Part {
+    let name = FieldName { name: name.as_bytes().into(), other: None };
+    Part::Operator(Operator { ask: Ask::Request(name), bytes_max: None })
+}
+
+/// All values of a level are made before it changes anything but what it removes; it replaces
+/// before it adds. The order of Envoy, see the differential test.
+#[test]
+fn values_are_made_of_the_request() {
+    let name = |text: &str| -> Box<[u8]> { text.as_bytes().into() };
+    let bracketed =
+        |of: &str| vec![Part::Text(name("[")), field_of_request(of), Part::Text(name("]"))];
+    let changes = HeaderChanges::new(
+        vec![
+            HeaderChange::Append(name("x-o"), "added".into()),
+            HeaderChange::Overwrite(name("x-o"), "replaced".into()),
+            HeaderChange::Overwrite(name("x-a"), "new".into()),
+            HeaderChange::Append(name("x-b"), value_of(bracketed("x-a"), false)),
+            HeaderChange::Append(name("x-c"), value_of(bracketed("x-gone"), false)),
+            HeaderChange::Append(name("x-d"), value_of(vec![field_of_request("x-gone")], false)),
+            HeaderChange::Append(name("x-e"), value_of(vec![field_of_request("x-gone")], true)),
+            HeaderChange::AddIfAbsent(name("x-f"), "1".into()),
+            HeaderChange::AddIfAbsent(name("x-f"), "2".into()),
+            HeaderChange::Remove(name("x-gone")),
+        ],
+        Vec::new(),
+    );
+    assert!(changes.has_formats);
+    let mut route = fixture::route("r", PathMatch::Prefix(b"/".as_slice().into()));
+    route.headers = changes;
+    let table = RouteTable {
+        hosts: vec![fixture::virtual_host("v", vec![route])],
+        any: Some(0),
+        ..RouteTable::default()
+    };
+    let mut head = head("GET / HTTP/1.1\nhost: a\nx-a: old\nx-gone: g");
+    let found = find(&table, &head, 0).unwrap();
+    assert!(super::need_facts(&table, &found));
+    let manager = fixture::manager();
+    let facts = crate::format::Facts::default();
+    forward(
+        &mut head,
+        &Attempt { timeout: None, facts: Some(&facts), ..attempt(&manager, &table, &found) },
+    );
+    assert_eq!(
+        lines(&head),
+        [
+            "x-o: replaced",
+            "x-a: new",
+            "x-o: added",
+            "x-b: [old]",
+            "x-c: []",
+            "x-e: ",
+            "x-f: 1",
+            "x-f: 2",
+        ]
+    );
 }

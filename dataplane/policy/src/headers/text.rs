@@ -18,7 +18,7 @@ impl Write for Text<'_> {
 }
 
 /// Formats to the end of a buffer.
-pub(super) fn write(out: &mut Vec<u8>, value: impl fmt::Display) {
+pub(crate) fn write(out: &mut Vec<u8>, value: impl fmt::Display) {
     // `Text` cannot fail.
     let _ = write!(Text(out), "{value}");
 }

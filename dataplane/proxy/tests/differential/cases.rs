@@ -1,6 +1,7 @@
 //! The table. To add a case, add a line; to add a configuration, add a `Setting`.
 
 mod dns;
+mod formats;
 mod headers;
 mod health;
 
@@ -310,6 +311,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
             same("head", "HEAD /other HTTP/1.1\r\nHost: x\r\n\r\n"),
         ],
     },
+    formats::SETTING,
     headers::SETTING,
     dns::SETTING,
     health::SETTING,

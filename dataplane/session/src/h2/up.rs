@@ -147,6 +147,7 @@ impl<D: Driver> Worker<D> {
                 if is_known && (!has_room || self.clusters.is_spent(&up.lease)) {
                     self.clusters.unshare(host, up_key);
                 }
+                self.note_attempt(key, up_key);
                 self.set_alarm(key);
                 self.list_up(up_key, key);
                 self.ready_ups.push(up_key);

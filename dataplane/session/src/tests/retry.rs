@@ -113,7 +113,7 @@ fn an_overload_is_answered_as_such() {
     let changes = [
         (false, None, vec!["true"]),
         (false, Some(HeaderChange::Remove(name.clone())), vec!["true"]),
-        (false, Some(HeaderChange::Append(name, (*b"r").into())), vec!["r", "true"]),
+        (false, Some(HeaderChange::Append(name, "r".into())), vec!["r", "true"]),
         (true, None, vec![]),
     ];
     on_both(|which| {

@@ -26,7 +26,7 @@ fn agreeing(mut stream: TcpStream) {
 fn with(prefix: &str, upgrades: &[(&str, bool)]) -> Route {
     let upgrades = upgrades.iter().map(|(name, is_on)| ((*name).into(), *is_on)).collect();
     let mut to = route(prefix, RouteAction::Forward(Forward { upgrades, ..forward(&[(0, 1)]) }));
-    let seen = HeaderChange::Append((*b"x-route").into(), prefix.as_bytes().into());
+    let seen = HeaderChange::Append((*b"x-route").into(), prefix.into());
     to.headers.response.push(seen);
     to
 }

@@ -387,10 +387,10 @@ fn actions() {
         (
             route(
                 "match: {prefix: /}\nroute: {cluster: c}\nrequest_headers_to_add: [{header: {key: \
-            a, value: '%REQ(x)%'}}]",
+            a, value: '%NOPE%'}}]",
             ),
             "routes[0].request_headers_to_add[0].header.value: \
-            `%REQ(x)%`: command operators (%…%) are not supported (config.unsupported)",
+            `%NOPE%`: this operator is not supported (config.unsupported)",
         ),
         (
             route("match: {prefix: /}\nroute: {cluster: c}\nrequest_headers_to_remove: [Host]"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::*;
 use crate::snapshot::{
     Action, ChainMatch, Discovery, EscapedSlashes, FilterKind, ForwardClientCert, HeaderChange,
-    Health, Http2, LbPolicy, PathMatch, Permission, PortRule, Principal, RouteAction, Routes,
-    ServerHeader, SourceType, StringKind, Transport, UpstreamProtocol, UpstreamTransport,
+    HeaderValue, Health, Http2, LbPolicy, PathMatch, Permission, PortRule, Principal, RouteAction,
+    Routes, ServerHeader, SourceType, StringKind, Transport, UpstreamProtocol, UpstreamTransport,
     ValueMatch,
 };
 
@@ -343,6 +343,7 @@ request_headers_to_add:
 - {header: {key: X-A, value: "100%%"}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
 - {header: {key: x-b, value: ""}}
 - {header: {key: x-c, value: ""}, keep_empty_value: true}
+- {header: {key: x-f, value: "%REQ(x)% %PROTOCOL%"}}
 request_headers_to_remove: [x-d]
 response_headers_to_add: [{header: {key: x-e, value: f}, append: false}]
 route:
@@ -376,10 +377,12 @@ route:
     assert!(query[1].value.is_none());
     assert!(matches!(&route.headers.request[..], [
         HeaderChange::Remove(d),
-        HeaderChange::Overwrite(a, hundred),
-        HeaderChange::Append(c, empty),
+        HeaderChange::Overwrite(a, HeaderValue::Text(hundred)),
+        HeaderChange::Append(c, HeaderValue::Text(empty)),
+        HeaderChange::Append(f, HeaderValue::Format(format)),
     ] if **d == *b"x-d" && **a == *b"x-a" && **hundred == *b"100%" && **c == *b"x-c"
-        && empty.is_empty()));
+        && empty.is_empty() && **f == *b"x-f" && format.parts.len() == 3));
+    assert!(route.headers.has_formats && !table.headers.has_formats);
     assert!(matches!(&route.headers.response[..], [HeaderChange::Overwrite(..)]));
     let RouteAction::Forward(forward) = &route.action else { panic!("not forwarded") };
     assert_eq!((forward.total_weight, forward.timeout), (100, None));

@@ -1,0 +1,271 @@
+//! What is kept of a request for formats and logs, beyond what it takes to serve it.
+//!
+//! A stream has a record only where something asks for one; the boxes are used again.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use config::snapshot::{AccessLogType, Flag, Flags, Point};
+use policy::format::{self, Facts};
+use policy::reply::Reply;
+use ring::Key;
+use ring::driver::{Driver, Nanos};
+use upstream::Clusters;
+use wire::head::{Head, Version};
+
+use crate::down::Down;
+use crate::stream::{NO_CLUSTER, Stream};
+use crate::up::{Up, UpState};
+use crate::worker::{Io, Worker};
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Record {
+    /// The request's head, once it needs nobody else.
+    request: Head,
+    has_request: bool,
+    protocol: Option<Version>,
+    start: Nanos,
+    points: [Option<u64>; Point::COUNT],
+    /// The client as far as it may be believed.
+    remote: Option<SocketAddr>,
+    bytes_received: u64,
+    flags: Flags,
+    details: String,
+    /// The host of the last attempt, and our address on the connection to it.
+    upstream: Option<SocketAddr>,
+    upstream_local: Option<SocketAddr>,
+    upstream_protocol: Option<Version>,
+    /// Why the last connection could not be made.
+    failure: &'static str,
+}
+
+impl Record {
+    /// As new, with the room that it has.
+    fn clear(&mut self) {
+        let (mut request, mut details) =
+            (std::mem::take(&mut self.request), std::mem::take(&mut self.details));
+        request.clear();
+        details.clear();
+        *self = Self { request, details, ..Self::default() };
+    }
+
+    /// A point is reached; the first time counts.
+    fn reach(&mut self, point: Point, now: Nanos) {
+        if let Some(at) = self.points.get_mut(point as usize) {
+            at.get_or_insert(now.0.saturating_sub(self.start.0));
+        }
+    }
+
+    /// What came of it, in Envoy's words. A connection's failure stands among the details.
+    fn conclude(&mut self, reply: &Reply, details: &str) {
+        if let Some(flag) = Flag::named(reply.flag) {
+            self.flags = self.flags.with(Flags::of(flag));
+        }
+        self.details.clear();
+        // Writing to a string cannot fail.
+        let _ = match (details.strip_suffix('}'), self.failure) {
+            (Some(open), failure) if reply.flag == "UF" && !failure.is_empty() => {
+                write!(self.details, "{open}|{failure}}}")
+            }
+            _ => write!(self.details, "{details}"),
+        };
+    }
+}
+
+impl Stream {
+    /// From here on a record is kept. `remote`: the client as far as it may be believed.
+    #[allow(clippy::vec_box)] // the boxes themselves are what is used again
+    pub(crate) fn begin_record(
+        &mut self,
+        spare: &mut Vec<Box<Record>>,
+        version: Version,
+        remote: SocketAddr,
+    ) {
+        let record = self.record.get_or_insert_with(|| spare.pop().unwrap_or_default());
+        // Nothing has moved since it began.
+        record.start = self.active_at;
+        (record.remote, record.protocol) = (Some(remote), Some(version));
+        if self.is_request_done {
+            record.reach(Point::RequestEnd, self.active_at);
+        }
+    }
+
+    /// A point of the request's life is reached.
+    pub(crate) fn reach(&mut self, point: Point, now: Nanos) {
+        if let Some(record) = &mut self.record {
+            record.reach(point, now);
+        }
+    }
+
+    /// Bytes of the request's body have come.
+    pub(crate) fn note_received(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.record {
+            record.bytes_received = record.bytes_received.saturating_add(bytes as u64);
+        }
+    }
+
+    /// An attempt goes to this host.
+    pub(crate) fn note_host(&mut self, host: SocketAddr) {
+        if let Some(record) = &mut self.record {
+            record.upstream = Some(host);
+            (record.upstream_local, record.upstream_protocol) = (None, None);
+            record.failure = "";
+        }
+    }
+
+    /// The connection for an attempt could not be made.
+    pub(crate) fn note_failure(&mut self, failure: &'static str) {
+        if let Some(record) = &mut self.record {
+            record.failure = failure;
+        }
+    }
+
+    /// The upstream has answered.
+    pub(crate) fn note_answer(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.details.clear();
+            record.details.push_str("via_upstream");
+        }
+    }
+
+    /// An answer of our own is given. `details`: where they are not the reason's alone.
+    pub(crate) fn note_reply(&mut self, reply: &Reply, details: Option<&str>) {
+        if let Some(record) = &mut self.record {
+            record.conclude(reply, details.unwrap_or(reply.details));
+        }
+    }
+
+    /// Keeps the request's head, which nobody else needs any more; the other one is empty then.
+    pub(crate) fn keep_request(&mut self, head: &mut Head) {
+        if let Some(record) = &mut self.record
+            && !record.has_request
+            && head.status == 0
+        {
+            record.has_request = true;
+            record.request.clear();
+            std::mem::swap(&mut record.request, head);
+        }
+    }
+}
+
+impl<D: Driver> Worker<D> {
+    /// The request is over: its record may serve another.
+    pub(crate) fn end_record(&mut self, stream: &mut Stream) {
+        if let Some(mut record) = stream.record.take()
+            && self.spare_records.len() < crate::limits::SPARE_RECORDS_MAX
+        {
+            record.clear();
+            self.spare_records.push(record);
+        }
+    }
+
+    /// The attempt is sent over this connection.
+    pub(crate) fn note_attempt(&mut self, key: Key, up: Key) {
+        let now = self.io.driver.now();
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(record) = &mut stream.record else { return };
+        let Some(Up { io, state, .. }) = self.ups.get(up) else { return };
+        record.reach(Point::UpstreamSendBegin, now);
+        record.upstream_local = self.io.driver.local(io.socket).ok();
+        record.upstream_protocol = Some(match state {
+            UpState::Http2(_) => Version::Http2,
+            _ => Version::Http11,
+        });
+    }
+}
+
+/// What the parts of a worker tell a format.
+pub(crate) struct Teller<'w> {
+    /// When the driver's clock stood at zero, in nanoseconds since 1970.
+    epoch: u64,
+    now: Nanos,
+    down: &'w Down,
+    /// The connection's number, which no other of this process has at the same time.
+    id: u64,
+    /// Where the connection has arrived.
+    arrived: Option<SocketAddr>,
+}
+
+impl<'w> Teller<'w> {
+    /// Of a client's connection with its key. `place`: the worker's number, and how many there are.
+    pub(crate) fn new<D: Driver>(
+        io: &Io<D>,
+        (key, down): (Key, &'w Down),
+        (worker, workers): (usize, usize),
+    ) -> Self {
+        let Down { listener, facts, .. } = down;
+        let is_redirected = listener.use_original_dst || listener.original_dst;
+        Self {
+            epoch: io.date.epoch(),
+            now: io.driver.now(),
+            down,
+            id: key.pack().wrapping_mul(workers as u64).wrapping_add(worker as u64 + 1),
+            arrived: match is_redirected {
+                true => io.driver.local(down.io.socket).ok(),
+                false => Some(facts.destination),
+            },
+        }
+    }
+
+    /// What is known of a request.
+    pub(crate) fn request(&self, stream: &'w Stream, cluster: &'w str) -> Facts<'w> {
+        let mut facts = Facts { client: self.client(), ..Facts::default() };
+        let Some(record) = &stream.record else { return facts };
+        facts.request = record.has_request.then_some(&record.request);
+        facts.client.remote = record.remote.or(facts.client.source);
+        facts.upstream = format::Upstream {
+            cluster,
+            host: record.upstream,
+            local: record.upstream_local,
+            protocol: record.upstream_protocol,
+            failure: record.failure,
+            attempts: stream.attempts,
+            ..format::Upstream::default()
+        };
+        let mut points = record.points;
+        if let Some(over) = points.get_mut(Point::Over as usize) {
+            over.get_or_insert(self.now.0.saturating_sub(record.start.0));
+        }
+        facts.course = format::Course {
+            start: self.epoch.saturating_add(record.start.0),
+            points,
+            protocol: record.protocol,
+            bytes_received: record.bytes_received,
+            flags: record.flags,
+            details: &record.details,
+            route: stream.taken.as_ref().and_then(|t| t.route()).map_or("", |route| &route.name),
+            kind: AccessLogType::DownstreamEnd,
+            ..format::Course::default()
+        };
+        facts
+    }
+
+    fn client(&self) -> format::Client<'w> {
+        let Down { facts, io, local_uri, chain, .. } = self.down;
+        format::Client {
+            id: self.id,
+            remote: Some(facts.source),
+            source: Some(facts.source),
+            local: Some(facts.destination),
+            direct_local: self.arrived,
+            sni: facts.connection().sni,
+            peer: io.peer(),
+            local_uri: local_uri.as_deref().unwrap_or_default(),
+            chain: chain.as_ref().map_or("", |chain| &chain.name),
+            failure: "",
+        }
+    }
+}
+
+/// The name of the cluster that serves a request, or would; empty if it is not known.
+pub(crate) fn cluster_name<'w>(clusters: &'w Clusters<Key>, stream: &Stream) -> &'w str {
+    let id = match stream.cluster {
+        NO_CLUSTER => match stream.forward().map(|forward| &forward.clusters[..]) {
+            Some([only]) => only.cluster,
+            _ => return "",
+        },
+        id => id,
+    };
+    clusters.cluster(id).map_or("", |cluster| &cluster.name)
+}
