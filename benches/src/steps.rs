@@ -216,7 +216,7 @@ fn judge(policies: usize) -> Run {
 fn pick(policy: &str) -> Run {
     let (snapshot, compiler) = mesh::compile(&mesh::balanced(policy, 50));
     let id = compiler.cluster_id("c").expect("the cluster");
-    let mut clusters: Clusters<u64> = Clusters::new(0, 1);
+    let mut clusters: Clusters<u64> = Clusters::new(0, 1, Arc::default());
     clusters.update(&Arc::new(snapshot), &mut Vec::new());
     let mut random = 7_u64;
     again(move || {

@@ -1,5 +1,7 @@
 //! Envoy's packages under short names.
 
+use envoy_types::pb::envoy::extensions::load_balancing_policies as lb;
+
 pub use discovery::aggregated_discovery_service_client as ads_client;
 pub use discovery::aggregated_discovery_service_server as ads_server;
 pub use envoy_types::pb::envoy::admin::v3 as admin;
@@ -47,3 +49,9 @@ pub use envoy_types::pb::google::protobuf;
 pub use envoy_types::pb::google::protobuf::{Any, Duration, Struct, Value};
 pub use envoy_types::pb::google::rpc;
 pub use envoy_types::pb::xds;
+pub use lb::common::v3 as lb_common;
+pub use lb::least_request::v3 as lb_least_request;
+pub use lb::maglev::v3 as lb_maglev;
+pub use lb::random::v3 as lb_random;
+pub use lb::ring_hash::v3 as lb_ring_hash;
+pub use lb::round_robin::v3 as lb_round_robin;

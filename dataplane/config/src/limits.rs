@@ -46,3 +46,7 @@ pub const MAX_REGEX: usize = 1 << 20;
 pub const MAX_NAME: usize = 4_096;
 /// Bytes of a substitution format string.
 pub const MAX_FORMAT: usize = 64 << 10;
+/// Hash policies of one route.
+pub const MAX_HASH_POLICIES: usize = 64;
+/// The last priority that endpoints may have.
+pub const MAX_PRIORITY: u32 = 128;

@@ -81,6 +81,7 @@ pub(crate) fn route(name: &str, path: PathMatch) -> Route {
             idle_timeout: None,
             cluster_not_found: 503,
             retry: None,
+            hash: Vec::new(),
             upgrades: Vec::new(),
         }),
         headers: HeaderChanges::default(),

@@ -16,6 +16,7 @@ pub mod filter;
 #[cfg(test)]
 mod fixture;
 pub mod format;
+pub mod hash;
 pub mod headers;
 mod matcher;
 pub mod path;

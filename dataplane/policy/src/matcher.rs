@@ -69,7 +69,7 @@ fn value_matches(asked: &ValueMatch, value: &[u8]) -> bool {
 }
 
 /// Shows `look` the values of a header or pseudo-header.
-fn each_value(head: &Head, name: &[u8], mut look: impl FnMut(&[u8])) {
+pub(crate) fn each_value(head: &Head, name: &[u8], mut look: impl FnMut(&[u8])) {
     match name {
         b":method" => look(head.method()),
         b":path" => look(head.path()),
@@ -147,14 +147,19 @@ pub(crate) fn scheme(head: &Head) -> &'static [u8] {
 
 /// `QueryParameterMatcher`: the first parameter of that name, undecoded as in Envoy.
 pub(crate) fn query(asked: &QueryMatch, path: &[u8]) -> bool {
-    let Some(start) = memchr::memchr(b'?', path) else { return false };
+    let found = parameter(&asked.name, path);
+    found.is_some_and(|value| asked.value.as_ref().is_none_or(|text| string(text, value)))
+}
+
+/// The first value of a query parameter, as it stands there.
+pub(crate) fn parameter<'p>(name: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
+    let start = memchr::memchr(b'?', path)?;
     let query = path.get(start + 1..).unwrap_or_default();
     let mut parameters = query.split(|byte| *byte == b'&').map(|parameter| {
         let mut parts = parameter.splitn(2, |byte| *byte == b'=');
         (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
     });
-    let found = parameters.find(|(name, _)| **name == *asked.name);
-    found.is_some_and(|(_, value)| asked.value.as_ref().is_none_or(|text| string(text, value)))
+    parameters.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
 /// The path without its query and fragment.

@@ -126,6 +126,30 @@ pub const fn grpc_status(status: u16) -> u8 {
     }
 }
 
+/// How a call by gRPC has ended, where the head of its answer says so.
+pub fn call_status(head: &Head) -> Option<u32> {
+    let digits = head.values(b"grpc-status").next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// What Envoy calls a status of gRPC in HTTP.
+pub const fn http_status(grpc_status: u32) -> u16 {
+    match grpc_status {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
+    }
+}
+
 /// The answer to bytes that the codec refused: the status in words as the body, as Envoy has it.
 pub fn refused(refusal: &Refusal) -> Reply {
     // These Envoy's connection manager answers, not its codec.

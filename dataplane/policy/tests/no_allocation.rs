@@ -98,6 +98,7 @@ fn table() -> RouteTable {
             idle_timeout: None,
             cluster_not_found: 503,
             retry: None,
+            hash: Vec::new(),
             upgrades: Vec::new(),
         }),
         headers: changes(),

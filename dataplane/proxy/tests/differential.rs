@@ -4,6 +4,8 @@
 //! A case is a line in `cases.rs`. One that is meant to differ names the line of
 //! `docs/differences-from-envoy.md` that says why, and fails when it no longer differs.
 
+#[path = "differential/balance.rs"]
+mod balance;
 #[path = "differential/cases.rs"]
 mod cases;
 mod common;
@@ -66,6 +68,68 @@ fn answers_by_http_2_are_envoys() {
     }
     println!("{count} cases compared");
     assert!(failures.is_empty(), "{} of {count} differ\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn requests_are_hashed_as_envoy_does() {
+    let Some(judge) = Judge::find("requests_are_hashed_as_envoy_does") else { return };
+    let backends = balance::backends();
+    let pair = Pair::start(&judge, "hashing", &balance::hashing(&backends));
+    let mut failures = Vec::new();
+    for case in balance::HASHED {
+        let requests: Vec<_> = (0..case.count).map(|number| case.request(number)).collect();
+        let (envoy, ours) = pair.ask(&requests.concat());
+        let (envoy, ours) = (balance::bodies(&envoy), balance::bodies(&ours));
+        assert_eq!(envoy.len(), requests.len(), "{}: {envoy:?}", case.path);
+        if envoy != ours {
+            failures.push(format!("{}:\n  envoy {envoy:?}\n  ours  {ours:?}", case.path));
+        }
+    }
+    let count = balance::HASHED.len();
+    println!("{count} cases compared");
+    assert!(failures.is_empty(), "{} of {count} differ\n{}", failures.len(), failures.join("\n"));
+    for case in balance::HASHED.iter().filter(|case| case.count > 1) {
+        let way = format!("/h2{}?q=three", case.path);
+        let Some((envoy, ours)) = pair.curl(&way, &["-H", "x-k: one", "-H", "cookie: c=two"])
+        else {
+            return common::skip("requests_are_hashed_as_envoy_does", "no curl");
+        };
+        assert_eq!(balance::masked(&envoy.answer), balance::masked(&ours.answer), "{way}");
+    }
+}
+
+#[test]
+fn hosts_are_chosen_from_as_envoy_does() {
+    let Some(judge) = Judge::find("hosts_are_chosen_from_as_envoy_does") else { return };
+    let backends = balance::backends();
+    let pair = Pair::start(&judge, "levels", &balance::levels(&backends));
+    for (path, most) in balance::LEVELS {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let (envoy, ours) = pair.ask(&request.repeat(120));
+        let of = |outcome| balance::counts(&balance::bodies(outcome));
+        let (envoy, ours) = (of(&envoy), of(&ours));
+        assert!(envoy.keys().eq(ours.keys()), "{path}: envoy {envoy:?}, ours {ours:?}");
+        for (host, count) in &envoy {
+            let ours = ours.get(host).copied().unwrap_or_default();
+            assert!(count.abs_diff(ours) <= *most, "{path} {host}: envoy {count}, ours {ours}");
+        }
+    }
+    println!("{} cases compared", balance::LEVELS.len());
+}
+
+#[test]
+fn hosts_are_ejected_as_envoy_does() {
+    let Some(judge) = Judge::find("hosts_are_ejected_as_envoy_does") else { return };
+    let backends = balance::backends();
+    let pair = Pair::start(&judge, "outlier", &balance::outliers(&backends));
+    for (name, request, _) in balance::EJECTED {
+        let request = format!("GET /{name}{request} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let asked: Vec<_> = (0..12).map(|_| pair.ask(&request)).collect();
+        let envoy = balance::starts(asked.iter().map(|(envoy, _)| envoy));
+        let ours = balance::starts(asked.iter().map(|(_, ours)| ours));
+        assert_eq!(envoy, ours, "{name}");
+    }
+    println!("{} cases compared", balance::EJECTED.len());
 }
 
 #[test]

@@ -78,6 +78,10 @@ counters! {
     UpstreamTlsErrors => "upstream_tls_error",
     /// Requests sent again.
     UpstreamRetry => "upstream_rq_retry",
+    /// Requests that were not sent again because too many were.
+    RetryOverflow => "upstream_rq_retry_overflow",
+    /// Hosts that were ejected for what they answered.
+    OutlierEjections => "outlier_detection_ejections",
     /// Bytes moved by the kernel alone.
     RelayedBytes => "relayed_bytes",
     /// Snapshots taken over.

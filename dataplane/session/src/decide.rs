@@ -59,6 +59,7 @@ impl<D: Driver> Worker<D> {
             request_id: &request_id,
         };
         let remote = headers::request(head, &context);
+        self.io.client = remote;
         // As in Envoy the route is chosen first: it says which upgrades pass, and changes the
         // answer's headers also where a policy refuses.
         let found = route::find(&table, head, random).ok();

@@ -22,6 +22,7 @@ mod inspect;
 mod keys;
 pub mod limits;
 mod local;
+mod outlier;
 mod partial;
 mod patience;
 mod pool;

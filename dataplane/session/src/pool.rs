@@ -15,14 +15,16 @@ use crate::up::{For, Speaks, Up, UpState};
 use crate::worker::Worker;
 
 impl<D: Driver> Worker<D> {
-    /// Chooses a host and begins to connect to it.
+    /// Chooses a host, by the hash if there is one, and begins to connect to it.
     pub(crate) fn open_up(
         &mut self,
         cluster: ClusterId,
         wanted: SocketAddr,
+        hash: Option<u64>,
         purpose: For,
     ) -> Result<Key, Reason> {
         let random = self.io.random.next();
+        let random = hash.unwrap_or(random);
         let pick = self.clusters.pick(cluster, Some(wanted), random).map_err(reason_of)?;
         let lease = self.clusters.open(pick.host).map_err(reason_of)?;
         self.dial(&pick, lease, purpose, Speaks::Http1)

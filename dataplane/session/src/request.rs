@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use config::snapshot::{HttpManager, RouteAction};
+use config::snapshot::{Cluster, HttpManager, RouteAction};
+use policy::hash::{self, Origin};
 use policy::headers::{self, Attempt};
 use policy::reply::{self, Reason, Reply};
 use policy::route;
@@ -299,6 +300,15 @@ impl<D: Driver> Worker<D> {
         if continues {
             self.io.head.remove_known(Known::Expect);
         }
+        // As in Envoy what is hashed is what goes up, and only where it decides something.
+        let is_hashing = |cluster: &Arc<Cluster>| cluster.policy.is_hashing();
+        let hashes = self.clusters.cluster(weighted.cluster).is_some_and(is_hashing);
+        let (mut cookies, facts) = (Vec::new(), &down.facts);
+        let hash = forward.hash.first().filter(|_| hashes).and_then(|_| {
+            let client = self.io.client;
+            let origin = Origin { client, peer: facts.source, local: facts.destination };
+            hash::request(&forward.hash, &self.io.head, &origin, |cookie| cookies.push(cookie))
+        });
         let Some(entry) = self.streams.get_mut(stream) else { return };
         let framing = entry.request_framing;
         let Some(encoded) = encode::request(self.io.driver.pool(), &self.io.head, framing) else {
@@ -307,6 +317,7 @@ impl<D: Driver> Worker<D> {
         entry.request_head = encoded;
         entry.keep_request(&mut self.io.head);
         entry.cluster = weighted.cluster;
+        (entry.hash, entry.set_cookies) = (hash, cookies);
         entry.follow(forward, manager.stream_idle_timeout);
         let is_done = entry.is_request_done;
         entry.taken = Some(taken);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use config::snapshot::{Point, Retry};
 use policy::headers::{self, Attempt};
-use policy::reply::Reason;
+use policy::reply::{self, Reason};
 use ring::driver::{Driver, SEND_NOW_BYTES};
 use ring::{Buf, Key};
 use wire::h1::{self, Body, Limits, Parsed, Refusal};
@@ -182,6 +182,7 @@ impl<D: Driver> Worker<D> {
         if (100..200).contains(&status) && status != 101 {
             return self.on_interim(stream, status);
         }
+        self.observe_answer(stream);
         if self.retries_answer(stream) {
             return self.try_again(stream);
         }
@@ -233,7 +234,7 @@ impl<D: Driver> Worker<D> {
     /// Whether the answer whose head stands in `io.head` is to be followed by another attempt.
     pub(crate) fn retries_answer(&mut self, stream: Key) -> bool {
         let (head, status) = (&self.io.head, self.io.head.status);
-        let Some(stream) = self.streams.get_mut(stream) else { return false };
+        let Some(entry) = self.streams.get(stream) else { return false };
         let covers = |retry: &Retry| {
             let mut ranges = retry.on_status.iter();
             // As Envoy: no other condition is a reason to press a service that has had enough.
@@ -245,7 +246,9 @@ impl<D: Driver> Worker<D> {
                 }
             }
         };
-        stream.retry().is_some_and(covers) && stream.takes_retry()
+        let is_covered = entry.retry().is_some_and(covers);
+        self.end_retry(stream);
+        is_covered && self.takes_retry(stream)
     }
 
     /// The route's changes to the response in `io.head`.
@@ -260,6 +263,9 @@ impl<D: Driver> Worker<D> {
         let Some(taken) = &stream.taken else { return };
         let Some(found) = taken.found() else { return };
         let (table, attempt) = (&**taken.table, stream.attempts);
+        for cookie in &stream.set_cookies {
+            self.io.head.append(b"set-cookie", cookie);
+        }
         let facts = headers::need_facts(table, &found).then(|| {
             let teller = Teller::new(&self.io, (stream.down, down), (self.index, self.workers));
             let mut facts = teller.request(stream, cluster_name(&self.clusters, stream));
@@ -409,6 +415,7 @@ impl<D: Driver> Worker<D> {
             if let Some(request) = self.streams.get_mut(stream) {
                 request.up = None;
             }
+            self.observe_failure(stream, Reason::UpstreamProtocolError);
             self.fail(stream, Reason::UpstreamProtocolError);
         }
     }
@@ -428,8 +435,7 @@ impl<D: Driver> Worker<D> {
 
 /// The head says how a call by gRPC has ended, and it is one of these, a bit each.
 fn has_grpc_status(head: &Head, statuses: u32) -> bool {
-    let status = head.values(b"grpc-status").next();
-    let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
+    let status = reply::call_status(head);
     status.and_then(|status| statuses.checked_shr(status)).is_some_and(|bits| bits & 1 == 1)
 }
 

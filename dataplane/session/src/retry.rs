@@ -33,10 +33,12 @@ impl<D: Driver> Worker<D> {
         reason: Reason,
         is_covered: impl Fn(&Retry) -> bool,
     ) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
+        self.observe_failure(key, reason);
+        let Some(stream) = self.streams.get(key) else { return };
         // What has begun to be answered is not asked again.
         let is_open = self.downs.get(stream.down).is_some_and(|down| !down.has_answered(stream));
-        if is_open && stream.retry().is_some_and(is_covered) && stream.takes_retry() {
+        let may = is_open && stream.retry().is_some_and(is_covered);
+        if may && self.takes_retry(key) {
             self.try_again(key);
         } else {
             self.fail(key, reason);

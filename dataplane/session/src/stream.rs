@@ -9,7 +9,7 @@ use config::snapshot::{ClusterId, Forward, Point, Retry, RouteAction};
 use policy::reply::{self, Reason};
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key, Pool, Timer};
-use upstream::{Lease, NoHost, Pick, Request};
+use upstream::{HostId, Lease, NoHost, Outcome, Pick, Request};
 use wire::h1::ResponseTo;
 use wire::head::{Framing, Head};
 
@@ -45,6 +45,10 @@ pub(crate) struct Stream {
     /// The route, once it is found.
     pub(crate) taken: Option<Taken>,
     pub(crate) cluster: ClusterId,
+    /// What says which host of a hashing cluster serves it.
+    pub(crate) hash: Option<u64>,
+    /// Cookies that were made for the client, to be hashed by.
+    pub(crate) set_cookies: Vec<Vec<u8>>,
     /// The request's head as it goes up; kept for another attempt.
     pub(crate) request_head: Buf,
     pub(crate) request_framing: Framing,
@@ -62,6 +66,8 @@ pub(crate) struct Stream {
     pub(crate) waiting_bytes: usize,
     pub(crate) attempts: u32,
     retries_left: u32,
+    /// It counts among the cluster's retries.
+    pub(crate) is_retry: bool,
     has_met_stale: bool,
     /// When the last attempt was sent.
     pub(crate) sent_at: Nanos,
@@ -111,6 +117,8 @@ impl Stream {
             is_safe: matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE"),
             taken: None,
             cluster: NO_CLUSTER,
+            hash: None,
+            set_cookies: Vec::new(),
             request_head: Buf::empty(),
             request_framing: framing,
             pick: None,
@@ -122,6 +130,7 @@ impl Stream {
             waiting_bytes: 0,
             attempts: 0,
             retries_left: 0,
+            is_retry: false,
             has_met_stale: false,
             sent_at: now,
             active_at: now,
@@ -170,6 +179,11 @@ impl Stream {
             RouteAction::Forward(forward) => Some(forward),
             RouteAction::Direct { .. } => None,
         }
+    }
+
+    /// The host of this attempt.
+    pub(crate) fn host(&self) -> Option<HostId> {
+        self.pick.map(|pick| pick.host)
     }
 
     pub(crate) fn retry(&self) -> Option<&Retry> {
@@ -227,6 +241,7 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get(stream.down) else { return };
         stream.attempts += 1;
         let wanted = Some(down.facts.destination);
+        let random = stream.hash.unwrap_or(random);
         let pick = match self.clusters.pick(stream.cluster, wanted, random) {
             Ok(pick) => pick,
             Err(none) => return self.fail(key, reason_of(none)),
@@ -338,6 +353,7 @@ impl<D: Driver> Worker<D> {
         };
         stream.up = Some(up_key);
         stream.is_queued = false;
+        let host = up.lease.host;
         (stream.sent_at, stream.active_at) = (now, now);
         up.state = UpState::Http(Client::new(key));
         up.attached = self.turn;
@@ -361,6 +377,7 @@ impl<D: Driver> Worker<D> {
         let sent = sent.and(released);
         let down = stream.down;
         self.note_attempt(key, up_key);
+        self.observe_host(host, Outcome::Connected);
         match sent {
             Ok(()) => {
                 self.set_alarm(key);
@@ -431,6 +448,7 @@ impl<D: Driver> Worker<D> {
         let is_over = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
         let whole_by = stream.returning.as_ref().and_then(|returning| returning.whole_by);
         if is_over(stream.deadline) {
+            self.observe_failure(key, Reason::ResponseTimeout);
             self.fail(key, Reason::ResponseTimeout);
         } else if is_over(whole_by) {
             self.fail(key, Reason::RequestTimeout);
@@ -493,6 +511,7 @@ impl<D: Driver> Worker<D> {
     /// The client no longer wants the answer: frees what the stream holds.
     pub(crate) fn abandon(&mut self, key: Key) {
         self.uncount(key);
+        self.end_retry(key);
         let Some(mut stream) = self.streams.remove(key) else { return };
         self.end_record(&mut stream);
         self.io.rearm(&mut stream.timer, None, Alarm::Stream(key));

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use config::snapshot::{ClusterId, TcpProxy};
-use policy::route;
+use policy::{hash, route};
 use ring::driver::{Driver, RelayEnd, Relayed};
 use ring::{Buf, Key};
+use upstream::Outcome;
 
 use crate::counters::Counter;
 use crate::down::DownState;
@@ -62,7 +63,10 @@ impl<D: Driver> Worker<D> {
         }
         tcp.attempts_left -= 1;
         let (cluster, wanted) = (tcp.cluster, down.facts.destination);
-        match self.open_up(cluster, wanted, For::Tcp(key)) {
+        let hashes = tcp.proxy.hash_source
+            && self.clusters.cluster(cluster).is_some_and(|found| found.policy.is_hashing());
+        let hash = hashes.then(|| hash::address(down.facts.source.ip()));
+        match self.open_up(cluster, wanted, hash, For::Tcp(key)) {
             Ok(up) => {
                 if let Some(down) = self.downs.get_mut(key)
                     && let DownState::Tcp(tcp) = &mut down.state
@@ -79,6 +83,9 @@ impl<D: Driver> Worker<D> {
 
     /// The upstream connection stands: what waited goes out, both sides are read.
     pub(crate) fn on_tcp_connected(&mut self, up: Key, down: Key) {
+        if let Some(host) = self.ups.get(up).map(|up| up.lease.host) {
+            self.observe_host(host, Outcome::Joined);
+        }
         self.pass_up(down);
         self.rearm_down(down);
         self.rearm_up(up);

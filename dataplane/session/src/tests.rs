@@ -1,6 +1,7 @@
 //! A worker on a real driver, with real sockets on both sides, on io_uring and on epoll alike.
 
 mod allocation;
+mod balance;
 mod bodies;
 mod bulk;
 mod chaos;

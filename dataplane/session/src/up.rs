@@ -5,7 +5,7 @@ use policy::reply::Reason;
 use ring::driver::{Driver, Failure, Nanos, Op, Socket, What};
 use ring::{Buf, Key, Timer};
 use tls::ClientContext;
-use upstream::Lease;
+use upstream::{Lease, Outcome};
 
 use crate::counters::Counter;
 use crate::h2::Http2Up;
@@ -355,7 +355,7 @@ impl<D: Driver> Worker<D> {
             UpState::Http(_) => self.on_response_broken(key, broken == Broken::Eof),
             UpState::Http2(_) => self.end_up_h2(key, Reason::ConnectionTermination),
             UpState::Connecting(purpose) | UpState::Handshaking(purpose) => {
-                let purpose = *purpose;
+                let (purpose, host) = (*purpose, up.lease.host);
                 if let For::Stream(key) = purpose
                     && let Some(stream) = self.streams.get_mut(key)
                 {
@@ -365,7 +365,10 @@ impl<D: Driver> Worker<D> {
                 self.fail_waiters(key, why(broken));
                 self.discard(key);
                 match purpose {
-                    For::Tcp(down) => self.connect_tcp(down),
+                    For::Tcp(down) => {
+                        self.observe_host(host, Outcome::Failed);
+                        self.connect_tcp(down);
+                    }
                     For::Stream(stream) => self.on_connect_failed(stream, why(broken)),
                 }
                 self.fail_failed();

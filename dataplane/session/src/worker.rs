@@ -1,6 +1,7 @@
 //! The loop of one core: events in, operations out, and the tables between.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use config::swap::Reader;
 use policy::reply::Reason;
 use ring::driver::{Driver, Event, Nanos, What};
 use ring::{Buf, Key, Slab, Timer, Waker, Wheel};
-use upstream::{Clusters, Lease};
+use upstream::{Clusters, Lease, Process};
 use wire::head::Head;
 
 use crate::accept::Accept;
@@ -49,6 +50,8 @@ pub struct WorkerSpec {
 pub struct Control {
     draining: AtomicBool,
     stopped: AtomicBool,
+    /// What the workers know and spend together.
+    process: Arc<Process>,
 }
 
 impl Control {
@@ -83,6 +86,8 @@ pub(crate) struct Io<D: Driver> {
     pub(crate) date: DateLine,
     /// The head that is being read or written; a request's and a response's never at once.
     pub(crate) head: Head,
+    /// The client of the request in `head`, as it counts for policies.
+    pub(crate) client: IpAddr,
     /// Bytes gathered where something must be looked at in one piece.
     pub(crate) gathered: Vec<u8>,
     /// A ClientHello that came in several records.
@@ -142,6 +147,7 @@ impl<D: Driver> Worker<D> {
             random: Random(seed | 1),
             date: DateLine::new(wall, now),
             head: Head::default(),
+            client: Ipv4Addr::UNSPECIFIED.into(),
             gathered: Vec::new(),
             hello: Vec::new(),
             details: String::new(),
@@ -154,7 +160,7 @@ impl<D: Driver> Worker<D> {
             downs: Slab::new(DOWNSTREAM_MAX),
             ups: Slab::new(UPSTREAM_MAX),
             streams: Slab::new(STREAMS_MAX),
-            clusters: Clusters::new(index, workers),
+            clusters: Clusters::new(index, workers, Arc::clone(&control.process)),
             ready: Vec::new(),
             ready_ups: Vec::new(),
             failed: Vec::new(),
@@ -261,6 +267,8 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn on_second(&mut self) {
         let now = self.io.driver.now();
         self.clusters.expire(now.0, &mut self.evicted);
+        let ejected = self.clusters.judge(now.0, self.io.random.next());
+        self.io.counters.add(Counter::OutlierEjections, ejected.into());
         self.close_evicted();
         self.io.driver.pool().trim(TRIM_BYTES);
         self.alarm_in(Duration::from_secs(1), Alarm::Second);

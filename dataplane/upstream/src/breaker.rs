@@ -31,6 +31,9 @@ impl Breaker {
             max_connections: share(total.max_connections),
             max_pending: share(total.max_pending),
             max_requests: share(total.max_requests),
+            // These are counted for all workers together: see `passive`.
+            max_retries: total.max_retries,
+            retry_budget: total.retry_budget,
         });
     }
 
@@ -45,6 +48,11 @@ impl Breaker {
 
     pub(crate) fn may_wait(&self) -> bool {
         self.limits.is_some_and(|limits| self.pending < limits.max_pending)
+    }
+
+    /// How many retries there may be goes by how many requests there are.
+    pub(crate) fn has_budget(&self) -> bool {
+        self.limits.is_some_and(|limits| limits.retry_budget.is_some())
     }
 
     pub(crate) fn may_request(&self) -> bool {

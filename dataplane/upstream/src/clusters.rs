@@ -6,13 +6,15 @@ use std::sync::Arc;
 use config::snapshot::{Cluster, ClusterId, Snapshot, UpstreamTransport};
 
 use crate::host::{Host, HostId, IDLE_MAX, Idle, Lease, Life, Release, Request};
+use crate::joint::Process;
 use crate::state::{NoHost, State};
 
 /// The state of all clusters on one worker. `K` is the session's key of a connection.
 #[derive(Debug)]
 pub struct Clusters<K> {
-    worker: usize,
-    workers: usize,
+    pub(crate) worker: usize,
+    pub(crate) workers: usize,
+    pub(crate) process: Arc<Process>,
     pub(crate) states: Vec<State<K>>,
 }
 
@@ -28,9 +30,10 @@ pub struct Pick {
 }
 
 impl<K: Copy + Eq> Clusters<K> {
-    /// No clusters yet. `worker` counts from 0; `workers` is how many share the process's limits.
-    pub fn new(worker: usize, workers: usize) -> Self {
-        Self { worker, workers, states: Vec::new() }
+    /// No clusters yet. `worker` counts from 0; `workers` is how many share
+    /// the limits and the knowledge of `process`.
+    pub fn new(worker: usize, workers: usize, process: Arc<Process>) -> Self {
+        Self { worker, workers, process, states: Vec::new() }
     }
 
     /// Goes over to a new snapshot. Hosts that stay (same address and transport) keep connections
@@ -49,6 +52,7 @@ impl<K: Copy + Eq> Clusters<K> {
             }
             if let Some(cluster) = new {
                 state.breaker.set(cluster.limits, self.worker, self.workers);
+                state.join(cluster, &self.process, self.workers);
             }
         }
     }
@@ -86,21 +90,25 @@ impl<K: Copy + Eq> Clusters<K> {
 
     /// Counts a request to a host, until [`Self::end`].
     pub fn begin(&mut self, host: HostId) -> Result<Request, NoHost> {
+        let worker = self.worker;
         let state = self.state(host).ok_or(NoHost::Gone)?;
         if !state.breaker.may_request() {
             return Err(NoHost::Overflow);
         }
         state.host(host).ok_or(NoHost::Gone)?.requests += 1;
         state.breaker.requests += 1;
+        state.tell_active(worker);
         Ok(Request { host })
     }
 
     /// A request has ended, however it did.
     pub fn end(&mut self, request: Request) {
+        let worker = self.worker;
         let Some(state) = self.state(request.host) else { return };
         let Some(host) = state.host(request.host) else { return };
         host.requests = host.requests.saturating_sub(1);
         state.breaker.requests = state.breaker.requests.saturating_sub(1);
+        state.tell_active(worker);
         state.settle(request.host.slot);
     }
 
@@ -196,6 +204,7 @@ impl<K: Copy + Eq> Clusters<K> {
     /// Looks at every host: to be called about once a second.
     pub fn expire(&mut self, now_ns: u64, evicted: &mut Vec<K>) {
         for state in &mut self.states {
+            state.now_ns = now_ns;
             let timeout = idle_timeout_ns(state.cluster.as_deref());
             if let Some(until) = timeout.and_then(|timeout| now_ns.checked_sub(timeout)) {
                 state.hosts.iter_mut().for_each(|host| host.evict(until, evicted));

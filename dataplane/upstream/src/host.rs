@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use config::snapshot::{ClusterId, Health, UpstreamTransport};
+
+use crate::joint::Watch;
+use crate::outlier::Counted;
 
 /// Idle connections that are kept to one host on one worker. What is released beyond is closed.
 pub const IDLE_MAX: usize = 4096;
@@ -72,7 +76,19 @@ pub(crate) struct Host<K> {
     pub(crate) address: SocketAddr,
     pub(crate) transport: UpstreamTransport,
     pub(crate) weight: u32,
+    /// As it is configured.
     pub(crate) health: Health,
+    /// It has failed too often: it takes nothing for a while.
+    pub(crate) is_ejected: bool,
+    /// What is known of it by its answers, where they are looked at.
+    pub(crate) watch: Option<Arc<Watch>>,
+    pub(crate) counted: Counted,
+    pub(crate) priority: u32,
+    pub(crate) locality: u32,
+    /// What it is hashed by, if not by its address.
+    pub(crate) hash_key: Option<Arc<str>>,
+    /// When it came, as of the last second.
+    pub(crate) since_ns: u64,
     pub(crate) generation: u32,
     pub(crate) life: Life,
     pub(crate) connections: u32,
@@ -101,6 +117,13 @@ pub(crate) enum Life {
     Leaving,
 }
 
+impl<K> Host<K> {
+    /// Whether it may be chosen, all things considered.
+    pub(crate) fn state(&self) -> Health {
+        if self.is_ejected { Health::Unhealthy } else { self.health }
+    }
+}
+
 impl<K: Copy + Eq> Host<K> {
     pub(crate) fn new(address: SocketAddr) -> Self {
         Self {
@@ -108,6 +131,13 @@ impl<K: Copy + Eq> Host<K> {
             transport: UpstreamTransport::Raw,
             weight: 1,
             health: Health::Healthy,
+            is_ejected: false,
+            watch: None,
+            counted: Counted::default(),
+            priority: 0,
+            locality: 0,
+            hash_key: None,
+            since_ns: 0,
             generation: 0,
             life: Life::Free,
             connections: 0,

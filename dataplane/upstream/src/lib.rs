@@ -2,7 +2,7 @@
 //!
 //! In: the snapshot, the time and a random number as arguments, what became of connections (each
 //! under a key `K` that the session chooses). Out: a host, a pooled connection's key, or the reason
-//! why there is none. One [`Clusters`] a worker, shared with nobody.
+//! why there is none. One [`Clusters`] a worker; what workers know together is in [`Process`].
 //!
 //! Invariants: no clock, no randomness, no socket; every connection that [`Clusters::open`] let in
 //! is counted until [`Clusters::closed`]; a host that left the configuration is never picked again
@@ -13,11 +13,19 @@ mod breaker;
 mod clusters;
 mod edf;
 mod host;
+mod joint;
+mod load;
+mod outlier;
+mod passive;
 mod shared;
 mod state;
+mod table;
+mod twister;
 mod waiting;
 
 pub use breaker::share;
 pub use clusters::{Clusters, Pick};
 pub use host::{HostId, IDLE_MAX, Lease, ORIGINAL_HOSTS_MAX, Release, Request};
+pub use joint::Process;
+pub use outlier::Outcome;
 pub use state::NoHost;

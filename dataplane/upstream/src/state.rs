@@ -7,9 +7,10 @@ use std::sync::Arc;
 use config::snapshot::{Cluster, ClusterId, Discovery, Endpoint, Health, UpstreamTransport};
 use hashbrown::HashMap;
 
-use crate::balance::Balancer;
+use crate::balance::{Ask, Balancer};
 use crate::breaker::Breaker;
 use crate::host::{Host, HostId, Life, ORIGINAL_HOSTS_MAX};
+use crate::joint::Joint;
 
 /// Why there is no host, or no connection to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +38,13 @@ pub(crate) struct State<K> {
     by_address: HashMap<SocketAddr, u32>,
     balancer: Balancer,
     /// Places of the hosts in the order of the configuration, reused between updates.
-    order: Vec<u32>,
+    pub(crate) order: Vec<u32>,
+    /// What all workers know of it together, where there is something to know.
+    pub(crate) joint: Option<Arc<Joint>>,
+    /// The joint's epoch when its hosts were last looked at.
+    pub(crate) epoch: u64,
+    /// The time as of the last second.
+    pub(crate) now_ns: u64,
     /// Places of the hosts that have waiters, each once: whose turn is next comes first.
     pub(crate) turns: VecDeque<u32>,
     /// A pick has swept since the last regular sweep: the next one is not to pay for it again.
@@ -54,6 +61,9 @@ impl<K> Default for State<K> {
             by_address: HashMap::new(),
             balancer: Balancer::default(),
             order: Vec::new(),
+            joint: None,
+            epoch: 0,
+            now_ns: 0,
             turns: VecDeque::new(),
             swept: false,
         }
@@ -76,8 +86,12 @@ impl<K: Copy + Eq> State<K> {
             Some(cluster) => self.take_in(cluster, evicted),
             None => self.retire_all(evicted),
         }
-        let panic_percent = cluster.map_or(0, |cluster| cluster.panic_percent);
-        self.balancer.rebuild(&self.hosts, &self.order, panic_percent);
+        self.rebuild();
+    }
+
+    /// Hosts or their health have changed.
+    pub(crate) fn rebuild(&mut self) {
+        self.balancer.rebuild(&self.hosts, &self.order, self.cluster.as_deref(), self.now_ns);
     }
 
     /// The host for the next request.
@@ -86,6 +100,7 @@ impl<K: Copy + Eq> State<K> {
         wanted: Option<SocketAddr>,
         random: u64,
     ) -> Result<(u32, &Cluster), NoHost> {
+        self.follow();
         let Some(cluster) = &self.cluster else { return Err(NoHost::UnknownCluster) };
         let slot = if cluster.discovery == Discovery::OriginalDst {
             let mut wanted = wanted.ok_or(NoHost::NoOriginalDestination)?;
@@ -94,16 +109,28 @@ impl<K: Copy + Eq> State<K> {
             }
             self.original(wanted)?
         } else {
-            self.balancer.pick(cluster.policy, random, &self.hosts).ok_or(NoHost::NoHealthyHost)?
+            let (requests, now_ns) = (self.breaker.requests, self.now_ns);
+            let ask = Ask { cluster, random, requests, now_ns };
+            self.balancer.pick(ask, &self.hosts).ok_or(NoHost::NoHealthyHost)?
         };
         let cluster = self.cluster.as_ref().ok_or(NoHost::UnknownCluster)?;
         Ok((slot, cluster))
     }
 
+    /// Sees to what has changed since the last choice, by other workers or with time.
+    fn follow(&mut self) {
+        let is_new = self.joint.as_ref().is_some_and(|joint| joint.epoch() != self.epoch);
+        if is_new {
+            self.look_around();
+        }
+        if is_new || self.balancer.is_slow_start_over(self.now_ns) {
+            self.rebuild();
+        }
+    }
+
     /// The host of that id, while anything of it is alive.
     pub(crate) fn host(&mut self, id: HostId) -> Option<&mut Host<K>> {
-        let host = self.hosts.get_mut(id.slot as usize)?;
-        (host.generation == id.generation && host.life != Life::Free).then_some(host)
+        find(&mut self.hosts, id)
     }
 
     /// The id of the host in that place.
@@ -181,6 +208,8 @@ impl<K: Copy + Eq> State<K> {
             host.address = endpoint.address;
             host.weight = endpoint.weight.max(1);
             host.health = endpoint.health;
+            (host.priority, host.locality) = (endpoint.priority, endpoint.locality);
+            host.hash_key.clone_from(&endpoint.hash_key);
         }
         slot
     }
@@ -219,6 +248,7 @@ impl<K: Copy + Eq> State<K> {
             host.transport = transport;
             host.weight = 1;
             host.health = Health::Healthy;
+            host.since_ns = self.now_ns;
             host.life = Life::Alive;
         }
         slot
@@ -231,6 +261,7 @@ impl<K: Copy + Eq> State<K> {
             host.evict(u64::MAX, evicted);
             evicted.extend(host.shared.drain(..).map(|shared| shared.key));
             host.life = Life::Leaving;
+            (host.watch, host.is_ejected) = (None, false);
         }
         self.settle(slot);
     }
@@ -241,6 +272,12 @@ impl<K: Copy + Eq> State<K> {
             self.retire(slot, evicted);
         }
     }
+}
+
+/// The host of that id, while anything of it is alive.
+pub(crate) fn find<K>(hosts: &mut [Host<K>], id: HostId) -> Option<&mut Host<K>> {
+    let host = hosts.get_mut(id.slot as usize)?;
+    (host.generation == id.generation && host.life != Life::Free).then_some(host)
 }
 
 fn transport(cluster: &Cluster, index: Option<usize>) -> &UpstreamTransport {

@@ -15,7 +15,7 @@ use api::envoy::route::{
 use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
-use super::{http_filter, matcher, retry, tcp, value};
+use super::{hash, http_filter, matcher, retry, tcp, value};
 use crate::limits::MAX_WEIGHTED;
 use crate::snapshot::{self, Forward, PathMatch, Retry, Weighted};
 
@@ -164,13 +164,13 @@ fn forward(
 ) -> Result<Forward, Fault> {
     decide!(at, action => RouteAction {
         used: cluster_not_found_response_code, timeout, idle_timeout, retry_policy, priority,
-            upgrade_configs, max_stream_duration, cluster_specifier;
+            upgrade_configs, max_stream_duration, cluster_specifier, hash_policy;
         refused: metadata_match, prefix_rewrite, regex_rewrite, path_rewrite_policy,
             path_rewrite, append_x_forwarded_host, flush_timeout, early_data_policy, rate_limits,
             cors, retry_policy_typed_config, request_mirror_policies, hedge_policy,
             internal_redirect_policy, internal_redirect_action, host_rewrite_specifier;
-        // Hashes matter to ring-hash and Maglev clusters, gRPC time-outs to gRPC.
-        without_effect: hash_policy, max_grpc_timeout, grpc_timeout_offset,
+        // gRPC time-outs matter to gRPC.
+        without_effect: max_grpc_timeout, grpc_timeout_offset,
             include_vh_rate_limits, max_internal_redirects;
     });
     stream_duration(&at.field("max_stream_duration"), max_stream_duration.as_ref())?;
@@ -196,6 +196,7 @@ fn forward(
             ClusterNotFoundResponseCode::InternalServerError => 500,
         },
         retry: own.unwrap_or_else(|| defaults.retry.clone()),
+        hash: hash::compile(&at.field("hash_policy"), hash_policy)?,
         upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
     })
 }

@@ -5,36 +5,35 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::envoy::cluster::circuit_breakers::Thresholds;
-use api::envoy::cluster::cluster::common_lb_config::LocalityConfigSpecifier;
+use api::envoy::cluster::circuit_breakers::{Thresholds, thresholds::RetryBudget};
 use api::envoy::cluster::cluster::{
-    ClusterDiscoveryType, CommonLbConfig, CustomClusterType, DiscoveryType, EdsClusterConfig,
-    LbConfig, LbPolicy as Policy, LeastRequestLbConfig, OriginalDstLbConfig, RoundRobinLbConfig,
-    TransportSocketMatch, common_lb_config::ZoneAwareLbConfig,
+    ClusterDiscoveryType, CustomClusterType, DiscoveryType, EdsClusterConfig, TransportSocketMatch,
 };
-use api::envoy::cluster::{CircuitBreakers, Cluster, UpstreamConnectionOptions};
+use api::envoy::cluster::{CircuitBreakers, Cluster, OutlierDetection, UpstreamConnectionOptions};
 use api::envoy::core::{BindConfig, RoutingPriority, TransportSocket};
 use api::envoy::dns_cluster::DnsCluster;
 use api::envoy::endpoint::ClusterLoadAssignment;
-use api::envoy::protobuf::value::Kind;
+use api::envoy::protobuf::{self, value::Kind};
 use api::envoy::raw_buffer::RawBuffer;
 use api::envoy::tls::UpstreamTlsContext;
 use prost::Name;
 
 use super::at::{At, Fault, decide, typed};
+use super::balance::{self, Chosen};
 use super::chain::typed_config;
 use super::endpoint::{self, Assignment};
 use super::http_filter::type_name;
 use super::scope::{Needs, Scope};
-use super::{dns, source, tls as tls_context, upstream_http, value};
+use super::{dns, lb_policy, outlier, source, tls as tls_context, upstream_http, value};
 use crate::dns::Lookup;
 use crate::limits::{MAX_NAMES, MAX_TRANSPORT_MATCHES};
-use crate::snapshot::{self, Discovery, Endpoints, LbPolicy, TransportMatch, UpstreamTransport};
+use crate::snapshot::{self, Discovery, Endpoints, TransportMatch, UpstreamTransport};
 
 /// Envoy's defaults.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const BREAKER: u32 = 1024;
-const PANIC_PERCENT: f64 = 50.0;
+const RETRIES: u32 = 3;
+const BUDGET_PERCENT: f64 = 20.0;
 /// What Linux waits before its first keep-alive probe.
 const KEEPALIVE_S: u32 = 7200;
 
@@ -50,6 +49,8 @@ pub(crate) struct Compiled {
     pub(crate) lookup: Option<Arc<Lookup>>,
     /// Is not used before what has to be found out about its hosts is known for the first time.
     pub(crate) waits: bool,
+    /// Hosts are hashed by their names, not by their addresses.
+    pub(crate) use_hostname: bool,
     pub(crate) needs: Needs,
 }
 
@@ -59,18 +60,19 @@ pub(crate) fn compile(
     scope: &mut Scope<'_>,
 ) -> Result<Compiled, Fault> {
     decide!(at, cluster => Cluster {
-        used: transport_socket_matches, name, eds_cluster_config, connect_timeout, lb_policy,
+        used: transport_socket_matches, name, eds_cluster_config, connect_timeout,
             load_assignment, max_requests_per_connection, circuit_breakers,
             common_http_protocol_options, http_protocol_options, http2_protocol_options,
-            typed_extension_protocol_options, upstream_bind_config, common_lb_config,
-            transport_socket, protocol_selection, upstream_connection_options,
+            typed_extension_protocol_options, upstream_bind_config, transport_socket,
+            protocol_selection, upstream_connection_options, outlier_detection,
             wait_for_warm_on_init, lb_config;
         used_elsewhere: cluster_discovery_type, dns_refresh_rate, dns_jitter, respect_dns_ttl,
             dns_failure_refresh_rate, dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups,
-            dns_resolution_config, typed_dns_resolver_config;
+            dns_resolution_config, typed_dns_resolver_config, lb_policy, common_lb_config,
+            load_balancing_policy;
         refused: transport_socket_matcher, per_connection_buffer_high_watermark_timeout,
-            health_checks, upstream_http_protocol_options, outlier_detection, lb_subset_config,
-            filters, load_balancing_policy, lrs_server, lrs_report_endpoint_metrics,
+            health_checks, upstream_http_protocol_options, lb_subset_config,
+            filters, lrs_server, lrs_report_endpoint_metrics,
             upstream_config, preconnect_policy, connection_pool_per_downstream_connection,
             queuing_policies;
         without_effect: alt_stat_name, stats_matcher, metadata, track_timeout_budgets,
@@ -80,31 +82,28 @@ pub(crate) fn compile(
     let selection = value::enumeration(&at.field("protocol_selection"), *protocol_selection)?;
     let (name, id) = scope.names.id(&at.field("name"), name)?;
     let (discovery, lookup) = discovery(at, cluster, scope)?;
-    let common = at.field("common_lb_config");
-    let panic_percent = panic_percent(&common, common_lb_config.as_ref())?;
+    let chosen = chosen(at, discovery, cluster)?;
     let http = at.field("typed_extension_protocol_options");
     let mut http = upstream_http::options(&http, typed_extension_protocol_options)?;
     let common = at.field("common_http_protocol_options");
     http.common(&common, common_http_protocol_options.as_ref())?;
     let old = (http_protocol_options.as_ref(), http2_protocol_options.as_ref());
     http.old_protocol(at, selection, old)?;
-    let place = at.field("connect_timeout");
-    let connect = value::duration(&place, connect_timeout)?.unwrap_or(CONNECT_TIMEOUT);
-    if connect.is_zero() {
-        return Err(place.invalid("longer than 0s"));
-    }
     Ok(Compiled {
         assignment: assignment(at, discovery, load_assignment.as_ref())?,
         lookup: lookup.map(Arc::new),
         waits: value::bool_or(wait_for_warm_on_init, true),
         eds: eds(at, discovery, eds_cluster_config.as_ref(), &name)?,
+        use_hostname: chosen.use_hostname,
         cluster: snapshot::Cluster {
             id,
             discovery,
-            policy: policy(at, discovery, *lb_policy, lb_config.as_ref())?,
-            panic_percent,
+            policy: chosen.policy,
+            panic_percent: chosen.panic_percent,
+            balance: chosen.balance,
+            outlier: outlier(at, discovery, outlier_detection.as_ref())?,
             endpoints: Arc::new(Endpoints::default()),
-            connect_timeout: connect,
+            connect_timeout: positive(&at.field("connect_timeout"), connect_timeout)?,
             transport_matches: transport_matches(at, transport_socket_matches, scope)?,
             transport: transport(&at.field("transport_socket"), transport_socket.as_ref(), scope)?,
             bind: bind(&at.field("upstream_bind_config"), upstream_bind_config.as_ref())?,
@@ -113,7 +112,7 @@ pub(crate) fn compile(
                 .max_requests_per_connection
                 .unwrap_or_else(|| value::u32_or(max_requests_per_connection, 0)),
             idle_timeout: http.idle_timeout,
-            port_override: port_override(at, lb_config.as_ref())?,
+            port_override: balance::port_override(at, lb_config.as_ref())?,
             protocol: http.protocol.unwrap_or_default(),
             http2: http.http2,
             keepalive_s: keepalive(at, upstream_connection_options.as_ref())?,
@@ -121,6 +120,13 @@ pub(crate) fn compile(
         },
         needs: std::mem::take(&mut scope.needs),
     })
+}
+
+fn positive(at: &At<'_>, timeout: &Option<protobuf::Duration>) -> Result<Duration, Fault> {
+    match value::duration(at, timeout)?.unwrap_or(CONNECT_TIMEOUT) {
+        Duration::ZERO => Err(at.invalid("longer than 0s")),
+        timeout => Ok(timeout),
+    }
 }
 
 fn discovery(
@@ -207,91 +213,32 @@ fn eds(
     }
 }
 
-fn policy(
+/// How hosts are chosen: as `load_balancing_policy` says, else as the older fields do.
+fn chosen(at: &At<'_>, discovery: Discovery, cluster: &Cluster) -> Result<Chosen, Fault> {
+    let place = at.field("common_lb_config");
+    let common = balance::common(&place, cluster.common_lb_config.as_ref())?;
+    match &cluster.load_balancing_policy {
+        None => {
+            let config = cluster.lb_config.as_ref();
+            balance::policy(at, discovery, cluster.lb_policy, config, common)
+        }
+        Some(_) if discovery == Discovery::OriginalDst => {
+            let at = at.field("load_balancing_policy");
+            Err(at.invalid("an ORIGINAL_DST cluster has its own"))
+        }
+        Some(list) => lb_policy::compile(&at.field("load_balancing_policy"), list, common),
+    }
+}
+
+fn outlier(
     at: &At<'_>,
     discovery: Discovery,
-    number: i32,
-    config: Option<&LbConfig>,
-) -> Result<LbPolicy, Fault> {
-    let place = at.field("lb_policy");
-    let policy = match value::enumeration(&place, number)? {
-        Policy::RoundRobin => LbPolicy::RoundRobin,
-        Policy::LeastRequest => LbPolicy::LeastRequest { choices: 2 },
-        Policy::Random => LbPolicy::Random,
-        Policy::ClusterProvided => LbPolicy::Provided,
-        other @ (Policy::RingHash | Policy::Maglev | Policy::LoadBalancingPolicyConfig) => {
-            return Err(place.unsupported(format!("{} is not supported", other.as_str_name())));
-        }
-    };
-    if (discovery == Discovery::OriginalDst) != (policy == LbPolicy::Provided) {
-        return Err(place.invalid("ORIGINAL_DST clusters, and only they, use CLUSTER_PROVIDED"));
-    }
-    match (config, policy) {
-        (Some(LbConfig::LeastRequestLbConfig(config)), LbPolicy::LeastRequest { .. }) => {
-            let choices = least_request(&at.field("least_request_lb_config"), config)?;
-            Ok(LbPolicy::LeastRequest { choices })
-        }
-        (Some(LbConfig::RoundRobinLbConfig(config)), LbPolicy::RoundRobin) => {
-            let RoundRobinLbConfig { slow_start_config } = config;
-            at.field("round_robin_lb_config").refuse("slow_start_config", slow_start_config)?;
-            Ok(policy)
-        }
-        // As in Envoy, the settings of a policy that is not used say nothing.
-        _ => Ok(policy),
-    }
-}
-
-fn least_request(at: &At<'_>, config: &LeastRequestLbConfig) -> Result<u32, Fault> {
-    decide!(at, config => LeastRequestLbConfig {
-        used: choice_count;
-        refused: active_request_bias, slow_start_config;
-    });
-    match value::u32_or(choice_count, 2) {
-        choices @ 2.. => Ok(choices),
-        _ => Err(at.field("choice_count").invalid("at least 2")),
-    }
-}
-
-fn port_override(at: &At<'_>, config: Option<&LbConfig>) -> Result<Option<u16>, Fault> {
-    let Some(LbConfig::OriginalDstLbConfig(config)) = config else { return Ok(None) };
-    let at = at.field("original_dst_lb_config");
-    decide!(at, config => OriginalDstLbConfig {
-        used: upstream_port_override;
-        refused: use_http_header, http_header_name, metadata_key;
-    });
-    let at = at.field("upstream_port_override");
-    upstream_port_override.as_ref().map(|port| value::port(&at, port.value)).transpose()
-}
-
-fn panic_percent(at: &At<'_>, config: Option<&CommonLbConfig>) -> Result<u8, Fault> {
-    let unset = CommonLbConfig::default();
-    let config = config.unwrap_or(&unset);
-    decide!(at, config => CommonLbConfig {
-        used: healthy_panic_threshold, locality_config_specifier;
-        refused: close_connections_on_host_set_change;
-        without_effect: update_merge_window, ignore_new_hosts_until_first_hc,
-            consistent_hashing_lb_config, override_host_status;
-    });
-    match locality_config_specifier {
-        None => {}
-        Some(LocalityConfigSpecifier::ZoneAwareLbConfig(config)) => {
-            decide!(at.field("zone_aware_lb_config"), config => ZoneAwareLbConfig {
-                refused: fail_traffic_on_panic;
-                // Zones are compared with those of a local cluster, and there is none.
-                without_effect: routing_enabled, min_cluster_size;
-            });
-        }
-        Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_)) => {
-            let at = at.field("locality_weighted_lb_config");
-            return Err(at.unsupported("this field is not supported"));
-        }
-    }
-    let given = healthy_panic_threshold.as_ref().map_or(PANIC_PERCENT, |given| given.value);
-    match (0.0..=100.0).contains(&given) {
-        // As in Envoy, what is behind the point does not count.
-        true => Ok(given as u8),
-        false => Err(at.field("healthy_panic_threshold").invalid("from 0 to 100")),
-    }
+    given: Option<&OutlierDetection>,
+) -> Result<Option<Arc<snapshot::OutlierDetection>>, Fault> {
+    let Some(given) = given else { return Ok(None) };
+    let compiled = outlier::compile(&at.field("outlier_detection"), given)?;
+    // Where a connection was going anyway is not chosen: as in Envoy nothing is ejected there.
+    Ok((discovery != Discovery::OriginalDst).then(|| Arc::new(compiled)))
 }
 
 fn transport_matches(
@@ -365,6 +312,8 @@ fn limits(
         max_connections: BREAKER,
         max_pending: BREAKER,
         max_requests: BREAKER,
+        max_retries: RETRIES,
+        retry_budget: None,
     };
     let Some(CircuitBreakers { thresholds, per_host_thresholds }) = given else {
         return Ok(limits);
@@ -375,19 +324,39 @@ fn limits(
     for (index, one) in thresholds.iter().enumerate() {
         let at = at.item(index);
         decide!(at, one => Thresholds {
-            used: priority, max_connections, max_pending_requests, max_requests;
-            refused: retry_budget;
-            without_effect: max_retries, track_remaining, max_connection_pools;
+            used: priority, max_connections, max_pending_requests, max_requests, max_retries,
+                retry_budget;
+            without_effect: track_remaining, max_connection_pools;
         });
         let priority: RoutingPriority = value::enumeration(&at.field("priority"), *priority)?;
+        let budget = budget(&at.field("retry_budget"), retry_budget.as_ref())?;
         // As in Envoy the first entry of a priority counts; no route has the high one.
         if seen.insert(priority as i32, ()).is_none() && priority == RoutingPriority::Default {
             limits.max_connections = value::u32_or(max_connections, BREAKER);
             limits.max_pending = value::u32_or(max_pending_requests, BREAKER);
             limits.max_requests = value::u32_or(max_requests, BREAKER);
+            limits.max_retries = value::u32_or(max_retries, RETRIES);
+            limits.retry_budget = budget;
         }
     }
     Ok(limits)
+}
+
+fn budget(
+    at: &At<'_>,
+    given: Option<&RetryBudget>,
+) -> Result<Option<snapshot::RetryBudget>, Fault> {
+    let Some(given) = given else { return Ok(None) };
+    decide!(at, given => RetryBudget {
+        used: budget_percent, min_retry_concurrency;
+        refused: budget_interval;
+    });
+    let percent = budget_percent.as_ref().map_or(BUDGET_PERCENT, |percent| percent.value);
+    if !(0.0..=100.0).contains(&percent) {
+        return Err(at.field("budget_percent").invalid("from 0 to 100"));
+    }
+    let min = value::u32_or(min_retry_concurrency, RETRIES);
+    Ok(Some(snapshot::RetryBudget { percent, min }))
 }
 
 fn keepalive(

@@ -1,6 +1,6 @@
 //! `ClusterLoadAssignment`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -14,23 +14,48 @@ use api::envoy::protobuf::value::Kind;
 
 use super::at::{At, Fault, decide};
 use super::value;
-use crate::limits::{MAX_DNS_NAME, MAX_ENDPOINTS};
-use crate::snapshot::{self, Health, TransportMatch};
+use crate::limits::{MAX_DNS_NAME, MAX_ENDPOINTS, MAX_PRIORITY};
+use crate::snapshot::{self, Endpoints, Health, Locality, TransportMatch};
 
 /// The metadata that `transport_socket_matches` look at.
 const TRANSPORT_MATCH: &str = "envoy.transport_socket_match";
 
+/// Where Envoy's balancers find metadata of theirs, and what a host is hashed by there.
+const LB: &str = "envoy.lb";
+const HASH_KEY: &str = "hash_key";
+
+/// Envoy's default for `overprovisioning_factor`.
+const OVERPROVISIONING: u32 = 140;
+
 /// An assignment, before it is known which cluster's transports its hosts choose from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Assignment {
-    /// The hosts of the priority that is used.
+    /// In the order of the configuration.
     pub(crate) hosts: Vec<Host>,
+    localities: Vec<Locality>,
+    overprovisioning_percent: u32,
+    weighted_health: bool,
+}
+
+impl Default for Assignment {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            localities: Vec::new(),
+            overprovisioning_percent: OVERPROVISIONING,
+            weighted_health: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     place: Place,
     hostname: Option<Arc<str>>,
+    hash_key: Option<Arc<str>>,
+    priority: u32,
+    /// Index into the localities.
+    locality: usize,
     weight: u32,
     health: Health,
     labels: Vec<(Box<str>, Box<str>)>,
@@ -59,12 +84,13 @@ impl Place {
 
 impl Assignment {
     /// The hosts with the first transport that each one's metadata fits. `found`: what a name
-    /// stands for.
+    /// stands for; `use_hostname`: hosts are hashed by their names.
     pub(crate) fn resolve<'f>(
         &self,
         matches: &[TransportMatch],
+        use_hostname: bool,
         found: impl Fn(&Arc<str>) -> &'f [IpAddr],
-    ) -> Vec<snapshot::Endpoint> {
+    ) -> Endpoints {
         let mut endpoints = Vec::with_capacity(self.hosts.len());
         let mut seen = HashSet::new();
         for host in &self.hosts {
@@ -74,18 +100,28 @@ impl Assignment {
             for address in host.place.addresses(&found) {
                 // Two names may lead to one address: it is one host, as in Envoy.
                 if seen.insert(address) {
+                    let name = || host.hostname.as_ref().filter(|_| use_hostname).cloned();
                     endpoints.push(snapshot::Endpoint {
-                        address,
                         hostname: host.hostname.clone(),
                         weight: host.weight,
                         health: host.health,
+                        priority: host.priority,
+                        locality: u32::try_from(host.locality).unwrap_or(u32::MAX),
+                        hash_key: host.hash_key.clone().or_else(name),
                         transport,
+                        ..snapshot::Endpoint::new(address)
                     });
                 }
             }
         }
         endpoints.truncate(MAX_ENDPOINTS);
-        endpoints
+        Endpoints {
+            version: 0,
+            hosts: endpoints,
+            localities: self.localities.clone(),
+            overprovisioning_percent: self.overprovisioning_percent,
+            weighted_health: self.weighted_health,
+        }
     }
 
     /// The names that have to be looked up, some perhaps more than once.
@@ -108,48 +144,74 @@ pub(crate) fn compile(
         refused: named_endpoints;
         without_effect: cluster_name;
     });
+    let mut compiled = Assignment::default();
     if let Some(policy) = policy {
         let at = at.field("policy");
         decide!(at, policy => Policy {
+            used: overprovisioning_factor, weighted_priority_health;
             refused: drop_overloads;
-            without_effect: overprovisioning_factor, endpoint_stale_after,
-                weighted_priority_health;
+            without_effect: endpoint_stale_after;
         });
+        compiled.weighted_health = *weighted_priority_health;
+        compiled.overprovisioning_percent = match overprovisioning_factor {
+            Some(factor) if factor.value == 0 => {
+                return Err(at.field("overprovisioning_factor").invalid("at least 1"));
+            }
+            factor => value::u32_or(factor, OVERPROVISIONING),
+        };
     }
     let at = at.field("endpoints");
     let all = endpoints.iter().map(|locality| locality.lb_endpoints.len()).sum();
     at.at_most(MAX_ENDPOINTS, all)?;
-    let mut hosts = Vec::with_capacity(all);
+    compiled.hosts.reserve(all);
     let mut seen = HashSet::with_capacity(all);
+    let names = names(endpoints);
+    compiled.localities.resize(names.len(), Locality { weight: 0 });
     for (index, locality) in endpoints.iter().enumerate() {
-        self::locality(&at.item(index), locality, by_name, &mut hosts, &mut seen)?;
+        let place = names.get(&name(locality)).copied().unwrap_or_default();
+        if let Some(entry) = compiled.localities.get_mut(place) {
+            entry.weight = value::u32_or(&locality.load_balancing_weight, 0);
+        }
+        for host in self::locality(&at.item(index), locality, by_name)? {
+            // An address that is there twice is one host, as in Envoy.
+            if seen.insert(host.place.clone()) {
+                compiled.hosts.push(Host { locality: place, ..host });
+            }
+        }
     }
-    Ok(Assignment { hosts: used(hosts) })
+    Ok(compiled)
 }
 
-/// The hosts of the first priority with a healthy host, else of the first with a degraded one, else
-/// of the first with any.
-fn used(hosts: Vec<(u32, Host)>) -> Vec<Host> {
-    let first = |health| {
-        let of = hosts.iter().filter(|(_, host)| host.health == health);
-        of.map(|(priority, _)| *priority).min()
-    };
-    let ranks = [Health::Healthy, Health::Degraded, Health::Unhealthy];
-    let Some(priority) = ranks.into_iter().find_map(first) else { return Vec::new() };
-    hosts.into_iter().filter(|(p, _)| *p == priority).map(|(_, host)| host).collect()
+/// A locality of one priority; Envoy's order among them is that of region, zone and the rest.
+type Name<'a> = (u32, &'a str, &'a str, &'a str);
+
+fn name(endpoints: &LocalityLbEndpoints) -> Name<'_> {
+    let of = endpoints.locality.as_ref();
+    let (region, zone, sub_zone) = of
+        .map_or(("", "", ""), |locality| (&*locality.region, &*locality.zone, &*locality.sub_zone));
+    (endpoints.priority, region, zone, sub_zone)
+}
+
+/// The localities in their order.
+fn names(endpoints: &[LocalityLbEndpoints]) -> BTreeMap<Name<'_>, usize> {
+    let mut names: BTreeMap<_, _> = endpoints.iter().map(|one| (name(one), 0)).collect();
+    names.values_mut().zip(0..).for_each(|(place, at)| *place = at);
+    names
 }
 
 fn locality(
     at: &At<'_>,
     endpoints: &LocalityLbEndpoints,
     by_name: bool,
-    hosts: &mut Vec<(u32, Host)>,
-    seen: &mut HashSet<Place>,
-) -> Result<(), Fault> {
+) -> Result<Vec<Host>, Fault> {
     decide!(_, endpoints => LocalityLbEndpoints {
         used: lb_endpoints, priority, lb_config;
-        without_effect: locality, metadata, load_balancing_weight, proximity;
+        used_elsewhere: locality, load_balancing_weight;
+        without_effect: metadata, proximity;
     });
+    if *priority > MAX_PRIORITY {
+        return Err(at.field("priority").invalid(format!("at most {MAX_PRIORITY}")));
+    }
     #[allow(deprecated)]
     let refused = match lb_config {
         None => None,
@@ -164,14 +226,11 @@ fn locality(
         return Err(at.field(field).unsupported("this field is not supported"));
     }
     let at = at.field("lb_endpoints");
-    for (index, endpoint) in lb_endpoints.iter().enumerate() {
+    let each = lb_endpoints.iter().enumerate().map(|(index, endpoint)| {
         let host = host(&at.item(index), endpoint, by_name)?;
-        // An address that is there twice is one host, as in Envoy.
-        if seen.insert(host.place.clone()) {
-            hosts.push((*priority, host));
-        }
-    }
-    Ok(())
+        Ok(Host { priority: *priority, ..host })
+    });
+    each.collect()
 }
 
 fn host(at: &At<'_>, endpoint: &LbEndpoint, by_name: bool) -> Result<Host, Fault> {
@@ -204,6 +263,9 @@ fn host(at: &At<'_>, endpoint: &LbEndpoint, by_name: bool) -> Result<Host, Fault
             Place::Named(name, _) => Some(Arc::clone(name)),
             Place::At(_) => None,
         }),
+        hash_key: hash_key(metadata.as_ref()),
+        priority: 0,
+        locality: 0,
         place,
         weight,
         health,
@@ -229,6 +291,14 @@ fn place(at: &At<'_>, address: &Option<Address>, by_name: bool) -> Result<Place,
     let port = SocketAddress { address: "0.0.0.0".to_owned(), ..named.clone() };
     let port = value::socket_address(&at, &port)?.port();
     Ok(Place::Named(named.address.as_str().into(), port))
+}
+
+fn hash_key(metadata: Option<&Metadata>) -> Option<Arc<str>> {
+    let value = metadata?.filter_metadata.get(LB)?.fields.get(HASH_KEY)?;
+    match &value.kind {
+        Some(Kind::StringValue(text)) if !text.is_empty() => Some(text.as_str().into()),
+        _ => None,
+    }
 }
 
 /// The text values of the metadata that transports are matched with.

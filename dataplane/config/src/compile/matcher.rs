@@ -1,6 +1,8 @@
 //! `StringMatcher`, `HeaderMatcher`, `QueryParameterMatcher` and regular expressions.
 
-use api::envoy::matcher::{PathMatcher, RegexMatcher, StringMatcher, path_matcher, string_matcher};
+use api::envoy::matcher::{
+    PathMatcher, RegexMatchAndSubstitute, RegexMatcher, StringMatcher, path_matcher, string_matcher,
+};
 use api::envoy::route::{
     HeaderMatcher, QueryParameterMatcher, header_matcher, query_parameter_matcher,
 };
@@ -40,6 +42,14 @@ pub(crate) fn string(at: &At<'_>, matcher: &StringMatcher) -> Result<StringMatch
 
 /// A regular expression that has to match as a whole, in linear time as RE2 does.
 pub(crate) fn regex(at: &At<'_>, matcher: &RegexMatcher) -> Result<Regex, Fault> {
+    build(at, matcher, |regex| format!(r"\A(?:{regex})\z"))
+}
+
+fn build(
+    at: &At<'_>,
+    matcher: &RegexMatcher,
+    anchor: impl FnOnce(&str) -> String,
+) -> Result<Regex, Fault> {
     decide!(at, matcher => RegexMatcher {
         used: regex;
         // RE2 is the only engine there is, so naming it changes nothing.
@@ -49,7 +59,7 @@ pub(crate) fn regex(at: &At<'_>, matcher: &RegexMatcher) -> Result<Regex, Fault>
     if regex.is_empty() {
         return Err(at.missing("it may not be empty"));
     }
-    let mut builder = RegexBuilder::new(&format!(r"\A(?:{regex})\z"));
+    let mut builder = RegexBuilder::new(&anchor(regex));
     let built = builder.size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).build();
     built.map_err(|error| {
         // The parser draws the pattern over several lines; the last one has the cause.
@@ -57,6 +67,41 @@ pub(crate) fn regex(at: &At<'_>, matcher: &RegexMatcher) -> Result<Regex, Fault>
         let cause = error.lines().last().unwrap_or_default();
         at.invalid(format!("`{regex}`: {}", cause.trim_start_matches("error: ")))
     })
+}
+
+/// A `RegexMatchAndSubstitute`: what is looked for anywhere, and what takes its place, with groups
+/// as `${1}`.
+pub(crate) fn substitute(
+    at: &At<'_>,
+    given: &RegexMatchAndSubstitute,
+) -> Result<(Regex, Box<[u8]>), Fault> {
+    decide!(at, given => RegexMatchAndSubstitute {
+        used: pattern, substitution;
+    });
+    let place = at.field("pattern");
+    let Some(pattern) = pattern else { return Err(place.missing("it has to be given")) };
+    let regex = build(&place, pattern, str::to_owned)?;
+    let at = at.field("substitution");
+    let mut out = String::new();
+    let mut text = substitution.chars();
+    while let Some(c) = text.next() {
+        match c {
+            '$' => out.push_str("$$"),
+            '\\' => match text.next() {
+                Some('\\') => out.push('\\'),
+                Some(digit)
+                    if digit.to_digit(10).is_some_and(|n| (n as usize) < regex.captures_len()) =>
+                {
+                    out.push_str("${");
+                    out.push(digit);
+                    out.push('}');
+                }
+                _ => return Err(at.invalid("behind `\\` stands the number of a group, or `\\`")),
+            },
+            other => out.push(other),
+        }
+    }
+    Ok((regex, out.into_bytes().into()))
 }
 
 /// A `HeaderMatcher`, its deprecated forms included.

@@ -134,12 +134,15 @@ impl ClusterVersion {
         }
         let lookup = self.compiled.lookup.as_ref();
         let found = |name: &Arc<str>| lookup.map_or(&[][..], |lookup| answers.of(lookup, name));
-        let hosts = assignment.resolve(&self.compiled.cluster.transport_matches, found);
+        let compiled = &self.compiled;
+        let matches = &compiled.cluster.transport_matches;
+        let mut endpoints = assignment.resolve(matches, compiled.use_hostname, found);
         let endpoints = match before {
-            Some(before) if before.hosts == hosts => Arc::clone(before),
+            Some(before) if before.is_same(&endpoints) => Arc::clone(before),
             _ => {
                 *version += 1;
-                Arc::new(Endpoints { version: *version, hosts })
+                endpoints.version = *version;
+                Arc::new(endpoints)
             }
         };
         let cluster = snapshot::Cluster { endpoints, ..self.compiled.cluster.clone() };

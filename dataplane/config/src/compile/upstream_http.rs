@@ -53,8 +53,7 @@ fn read(at: &At<'_>, given: &HttpProtocolOptions, options: &mut Options) -> Resu
         used: common_http_protocol_options, upstream_http_protocol_options,
             upstream_protocol_options;
         refused: http_filters, header_validation_config, outlier_detection,
-            request_mirror_policies, retry_policy;
-        without_effect: hash_policy;
+            request_mirror_policies, retry_policy, hash_policy;
     });
     if let Some(names) = upstream_http_protocol_options {
         let at = at.field("upstream_http_protocol_options");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tls::ClientContext;
 
 use super::http::Http2;
+use super::outlier::OutlierDetection;
 
 /// Where a cluster stands in [`super::Snapshot::clusters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +24,10 @@ pub struct Cluster {
     pub discovery: Discovery,
     /// How one is chosen.
     pub policy: LbPolicy,
+    /// What every policy is told besides.
+    pub balance: Balance,
+    /// How hosts are judged by what they answer (`None`: they are not).
+    pub outlier: Option<Arc<OutlierDetection>>,
     /// With a smaller share of usable endpoints, in percent, health is not looked at
     /// (`healthy_panic_threshold`, Envoy: 50; 0: it always is).
     pub panic_percent: u8,
@@ -69,7 +74,7 @@ pub enum Discovery {
 }
 
 /// `LbPolicy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LbPolicy {
     /// Weighted round robin.
     RoundRobin,
@@ -77,20 +82,116 @@ pub enum LbPolicy {
     LeastRequest {
         /// How many are looked at (Envoy: 2).
         choices: u32,
+        /// What requests under way count against a weight (`active_request_bias`, Envoy: 1).
+        bias: f64,
     },
-    /// Weighted random.
+    /// Random, whatever the weights are.
     Random,
     /// `CLUSTER_PROVIDED`
     Provided,
+    /// The host whose place on a ring is the next one to the request's hash.
+    RingHash {
+        /// Places on the ring, at least (Envoy: 1024).
+        min: u64,
+        /// At the most (8 Mi).
+        max: u64,
+        /// What the hosts' places are hashed with.
+        function: HashFunction,
+    },
+    /// The host that a table of this prime size has for the request's hash.
+    Maglev {
+        /// Places in the table (Envoy: 65537).
+        table_size: u32,
+    },
 }
 
-/// `ClusterLoadAssignment`, compiled: the hosts of the highest priority that has any.
-#[derive(Debug, Default)]
+impl LbPolicy {
+    /// The host follows from the request's hash.
+    pub fn is_hashing(&self) -> bool {
+        matches!(self, Self::RingHash { .. } | Self::Maglev { .. })
+    }
+}
+
+/// `RingHashLbConfig.HashFunction`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashFunction {
+    /// `XX_HASH`
+    #[default]
+    Xx,
+    /// `MURMUR_HASH_2`
+    Murmur2,
+}
+
+/// `CommonLbConfig`, and what of the policies' own settings they share.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Balance {
+    /// Localities have shares (`locality_weighted_lb_config`).
+    pub by_locality: bool,
+    /// Where too few hosts are usable there is none, instead of all
+    /// (`zone_aware_lb_config.fail_traffic_on_panic`).
+    pub fail_on_panic: bool,
+    /// A host takes at most so many percent of its share of the requests under way
+    /// (`hash_balance_factor`; `None`: no limit).
+    pub hash_percent: Option<u32>,
+    /// New hosts get their share little by little.
+    pub slow_start: Option<SlowStart>,
+}
+
+/// `SlowStartConfig`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlowStart {
+    /// For so long after a host has come.
+    pub window: Duration,
+    /// How soon its weight grows (1: evenly).
+    pub aggression: f64,
+    /// Its weight at first, as a part of 1 (Envoy: 0.1).
+    pub min_share: f64,
+}
+
+/// `ClusterLoadAssignment`, compiled.
+#[derive(Debug)]
 pub struct Endpoints {
     /// Grows with each change, so that a balancer knows to rebuild.
     pub version: u64,
-    /// The hosts.
+    /// The hosts, in the order of the configuration.
     pub hosts: Vec<Endpoint>,
+    /// Where they stand, in the order of their names.
+    pub localities: Vec<Locality>,
+    /// What a hundredth of the hosts is trusted with, in hundredths of the requests
+    /// (`overprovisioning_factor`, Envoy: 140).
+    pub overprovisioning_percent: u32,
+    /// A priority's health goes by the weights of its hosts, not by their number
+    /// (`weighted_priority_health`).
+    pub weighted_health: bool,
+}
+
+impl Default for Endpoints {
+    fn default() -> Self {
+        Self {
+            version: 0,
+            hosts: Vec::new(),
+            localities: Vec::new(),
+            overprovisioning_percent: 140,
+            weighted_health: false,
+        }
+    }
+}
+
+impl Endpoints {
+    /// It says the same, whatever its version is.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.hosts == other.hosts
+            && self.localities == other.localities
+            && self.overprovisioning_percent == other.overprovisioning_percent
+            && self.weighted_health == other.weighted_health
+    }
+}
+
+/// `LocalityLbEndpoints`: hosts of one priority that stand together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Locality {
+    /// Its share among those of its priority, where localities have shares.
+    pub weight: u32,
 }
 
 /// One host.
@@ -104,8 +205,30 @@ pub struct Endpoint {
     pub weight: u32,
     /// Whether it may be chosen.
     pub health: Health,
+    /// 0 is the first choice.
+    pub priority: u32,
+    /// Index into the localities.
+    pub locality: u32,
+    /// What it is hashed by (`None`: its address).
+    pub hash_key: Option<Arc<str>>,
     /// Index into the cluster's `transport_matches`; `None`: `transport`.
     pub transport: Option<usize>,
+}
+
+impl Endpoint {
+    /// A healthy host of the first priority.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            hostname: None,
+            weight: 1,
+            health: Health::Healthy,
+            priority: 0,
+            locality: 0,
+            hash_key: None,
+            transport: None,
+        }
+    }
 }
 
 /// `HealthStatus`, as far as it makes a difference.
@@ -155,7 +278,7 @@ pub enum UpstreamProtocol {
 }
 
 /// `CircuitBreakers.Thresholds` of default priority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CircuitBreakers {
     /// Connections (Envoy: 1024).
     pub max_connections: u32,
@@ -163,4 +286,28 @@ pub struct CircuitBreakers {
     pub max_pending: u32,
     /// Requests under way (1024).
     pub max_requests: u32,
+    /// Retries under way (3).
+    pub max_retries: u32,
+    /// Takes the place of `max_retries`.
+    pub retry_budget: Option<RetryBudget>,
+}
+
+impl CircuitBreakers {
+    /// Nothing is limited.
+    pub const UNLIMITED: Self = Self {
+        max_connections: u32::MAX,
+        max_pending: u32::MAX,
+        max_requests: u32::MAX,
+        max_retries: u32::MAX,
+        retry_budget: None,
+    };
+}
+
+/// `RetryBudget`: retries under way as a part of all requests under way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryBudget {
+    /// In percent (Envoy: 20).
+    pub percent: f64,
+    /// So many may always be (3).
+    pub min: u32,
 }

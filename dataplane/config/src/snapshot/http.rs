@@ -18,6 +18,8 @@ pub struct TcpProxy {
     pub idle_timeout: Option<Duration>,
     /// Attempts to connect (Envoy: 1).
     pub max_connect_attempts: u32,
+    /// Where the host follows from a hash, it is the client's address that is hashed.
+    pub hash_source: bool,
 }
 
 /// A cluster and its share.

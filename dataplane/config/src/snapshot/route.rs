@@ -6,7 +6,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use regex::bytes::Regex;
 
-use super::{Format, HeaderMatch, Overrides, QueryMatch, RouteList, Weighted};
+use super::{Format, HashPolicy, HeaderMatch, Overrides, QueryMatch, RouteList, Weighted};
 
 /// `RouteConfiguration`, compiled.
 #[derive(Debug, Default)]
@@ -120,6 +120,8 @@ pub struct Forward {
     pub cluster_not_found: u16,
     /// Attempts beyond the first. What may be retried is `retry_on`.
     pub retry: Option<Retry>,
+    /// What says which host of a hashing cluster serves a request.
+    pub hash: Vec<HashPolicy>,
     /// Upgrades on this route: lower-case name and whether it is on.
     pub upgrades: Vec<(Box<str>, bool)>,
 }

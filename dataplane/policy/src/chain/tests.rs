@@ -30,6 +30,7 @@ fn chain(name: &str, matches: ChainMatch) -> Arc<FilterChain> {
             total_weight: 1,
             idle_timeout: None,
             max_connect_attempts: 1,
+            hash_source: false,
         })),
     })
 }

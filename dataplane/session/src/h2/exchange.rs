@@ -89,6 +89,7 @@ impl<D: Driver> Worker<D> {
         if (100..200).contains(&status) {
             return self.on_interim(key, status);
         }
+        self.observe_answer(key);
         if self.retries_answer(key) {
             return self.try_again(key);
         }
@@ -170,6 +171,7 @@ impl<D: Driver> Worker<D> {
             stream.up = None;
         }
         self.detach_h2(key, up);
+        self.observe_failure(key, Reason::UpstreamProtocolError);
         self.fail(key, Reason::UpstreamProtocolError);
     }
 

@@ -4,7 +4,7 @@ use config::snapshot::UpstreamProtocol;
 use policy::reply::Reason;
 use ring::driver::{Driver, Nanos};
 use ring::{Key, Pool};
-use upstream::Pick;
+use upstream::{Outcome, Pick};
 use wire::h1;
 use wire::h2::{Config, Connection, ErrorCode, Role, Unsent};
 use wire::head::Version;
@@ -148,6 +148,7 @@ impl<D: Driver> Worker<D> {
                     self.clusters.unshare(host, up_key);
                 }
                 self.note_attempt(key, up_key);
+                self.observe_host(host, Outcome::Connected);
                 self.set_alarm(key);
                 self.list_up(up_key, key);
                 self.ready_ups.push(up_key);

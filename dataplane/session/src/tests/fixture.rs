@@ -104,26 +104,21 @@ pub(super) fn listener_with(
 }
 
 pub(super) fn cluster(id: u32, hosts: &[SocketAddr]) -> Cluster {
-    let endpoint = |address: &SocketAddr| Endpoint {
-        address: *address,
-        hostname: None,
-        weight: 1,
-        health: Health::Healthy,
-        transport: None,
-    };
-    let hosts = hosts.iter().map(endpoint).collect();
+    let hosts = hosts.iter().map(|address| Endpoint::new(*address)).collect();
     Cluster {
         id: ClusterId(id),
         name: format!("cluster-{id}").into(),
         discovery: Discovery::Static,
         policy: LbPolicy::RoundRobin,
+        balance: Balance::default(),
+        outlier: None,
         panic_percent: 50,
-        endpoints: Arc::new(Endpoints { version: 1, hosts }),
+        endpoints: Arc::new(Endpoints { version: 1, hosts, ..Endpoints::default() }),
         connect_timeout: Duration::from_secs(2),
         transport_matches: Vec::new(),
         transport: UpstreamTransport::Raw,
         bind: None,
-        limits: CircuitBreakers { max_connections: 1024, max_pending: 1024, max_requests: 1024 },
+        limits: CircuitBreakers::UNLIMITED,
         max_requests_per_connection: 0,
         idle_timeout: None,
         port_override: None,
@@ -140,6 +135,7 @@ pub(super) fn tcp_proxy(cluster: u32) -> Terminal {
         total_weight: 1,
         idle_timeout: None,
         max_connect_attempts: 1,
+        hash_source: false,
     }))
 }
 
@@ -160,6 +156,7 @@ pub(super) fn forward(clusters: &[(u32, u32)]) -> Forward {
         idle_timeout: None,
         cluster_not_found: 503,
         retry: None,
+        hash: Vec::new(),
         upgrades: Vec::new(),
     }
 }

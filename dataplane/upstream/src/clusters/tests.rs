@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
-    CircuitBreakers, Cluster, ClusterId, Discovery, Endpoint, Endpoints, Health, Http2, LbPolicy,
-    Snapshot, UpstreamProtocol, UpstreamTransport,
+    Balance, CircuitBreakers, Cluster, ClusterId, Discovery, Endpoint, Endpoints, Health, Http2,
+    LbPolicy, Snapshot, UpstreamProtocol, UpstreamTransport,
 };
 use proptest::prelude::*;
 
 use super::Clusters;
 use crate::{HostId, Lease, NoHost, Release, share};
 
+mod hashing;
 mod health;
+mod levels;
 mod logical;
+mod outlier;
 mod waiting;
 
 const ONLY: ClusterId = ClusterId(0);
@@ -21,28 +24,24 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 fn endpoint(port: u16, weight: u32) -> Endpoint {
     let address = SocketAddr::from(([10, 0, 0, 1], port));
-    let health = Health::Healthy;
-    Endpoint { address, hostname: None, weight, health, transport: None }
+    Endpoint { weight, ..Endpoint::new(address) }
 }
 
 fn cluster(policy: LbPolicy, hosts: Vec<Endpoint>) -> Cluster {
-    let unlimited = u32::MAX;
     Cluster {
         id: ONLY,
         name: "c".into(),
         discovery: Discovery::Eds,
         policy,
+        balance: Balance::default(),
+        outlier: None,
         panic_percent: 50,
-        endpoints: Arc::new(Endpoints { version: 1, hosts }),
+        endpoints: Arc::new(Endpoints { version: 1, hosts, ..Endpoints::default() }),
         connect_timeout: Duration::from_secs(5),
         transport_matches: Vec::new(),
         transport: UpstreamTransport::Raw,
         bind: None,
-        limits: CircuitBreakers {
-            max_connections: unlimited,
-            max_pending: unlimited,
-            max_requests: unlimited,
-        },
+        limits: CircuitBreakers::UNLIMITED,
         max_requests_per_connection: 0,
         idle_timeout: Some(Duration::from_secs(60)),
         port_override: None,
@@ -57,7 +56,7 @@ fn snapshot(cluster: Option<Cluster>) -> Arc<Snapshot> {
 }
 
 fn serving(cluster: Cluster) -> Clusters<u32> {
-    let mut clusters = Clusters::new(0, 1);
+    let mut clusters = Clusters::new(0, 1, Arc::default());
     clusters.update(&snapshot(Some(cluster)), &mut Vec::new());
     clusters
 }
@@ -104,7 +103,7 @@ fn round_robin_starts_anywhere() {
 
 #[test]
 fn least_request_prefers_who_has_less_to_do() {
-    let policy = LbPolicy::LeastRequest { choices: 2 };
+    let policy = LbPolicy::LeastRequest { choices: 2, bias: 1.0 };
     let mut even = serving(cluster(policy, (1..=4).map(|p| endpoint(p, 1)).collect()));
     let found = picks(&mut even, 4000, true);
     let (least, most) = (found.values().min().unwrap(), found.values().max().unwrap());
@@ -215,7 +214,12 @@ fn shares_sum_up_to_the_limit() {
 
 #[test]
 fn circuit_breakers_refuse_what_is_beyond() {
-    let limits = CircuitBreakers { max_connections: 2, max_pending: 1, max_requests: 2 };
+    let limits = CircuitBreakers {
+        max_connections: 2,
+        max_pending: 1,
+        max_requests: 2,
+        ..CircuitBreakers::UNLIMITED
+    };
     let (mut clusters, host) = one_host(|cluster| cluster.limits = limits);
     let first = clusters.begin(host).unwrap();
     let second = clusters.begin(host).unwrap();
@@ -348,7 +352,9 @@ fn original_destinations_are_limited() {
 #[test]
 fn no_allocation_per_request_after_warm_up() {
     let hosts = || (1..=8).map(|port| endpoint(port, u32::from(port))).collect::<Vec<_>>();
-    for policy in [LbPolicy::RoundRobin, LbPolicy::LeastRequest { choices: 2 }, LbPolicy::Random] {
+    for policy in
+        [LbPolicy::RoundRobin, LbPolicy::LeastRequest { choices: 2, bias: 1.0 }, LbPolicy::Random]
+    {
         let mut clusters = serving(cluster(policy, hosts()));
         let mut now = 0;
         let mut serve = |random: u64| {
@@ -394,7 +400,12 @@ proptest! {
     /// close, none is handed out twice, and none is handed out for a host that is gone.
     #[test]
     fn connections_are_accounted_for(steps in prop::collection::vec(any_step(), 0..120)) {
-        let limits = CircuitBreakers { max_connections: 6, max_pending: 0, max_requests: 9 };
+        let limits = CircuitBreakers {
+            max_connections: 6,
+            max_pending: 0,
+            max_requests: 9,
+            ..CircuitBreakers::UNLIMITED
+        };
         let version = |ports: &[u16]| Cluster {
             limits,
             ..cluster(LbPolicy::RoundRobin, ports.iter().map(|port| endpoint(*port, 1)).collect())

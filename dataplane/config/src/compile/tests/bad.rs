@@ -43,8 +43,37 @@ fn clusters() {
              (config.unsupported)",
         ),
         (
-            with("lb_policy: RING_HASH"),
-            "cluster `c`: lb_policy: RING_HASH is not supported (config.unsupported)",
+            with("lb_policy: RING_HASH\nring_hash_lb_config: {maximum_ring_size: 9}"),
+            "cluster `c`: ring_hash_lb_config.minimum_ring_size: at most the maximum, and both at \
+             most 8388608 (config.invalid)",
+        ),
+        (
+            with("lb_policy: MAGLEV\nmaglev_lb_config: {table_size: 9}"),
+            "cluster `c`: maglev_lb_config.table_size: a prime, at most 5000011 (config.invalid)",
+        ),
+        (
+            with("lb_policy: LOAD_BALANCING_POLICY_CONFIG"),
+            "cluster `c`: lb_policy: LOAD_BALANCING_POLICY_CONFIG without load_balancing_policy \
+             (config.missing)",
+        ),
+        (
+            with(
+                "load_balancing_policy: {policies: [{typed_extension_config: {name: a, \
+                 typed_config: {\"@type\": type.googleapis.com/\
+                 envoy.config.cluster.v3.Cluster}}}]}",
+            ),
+            "cluster `c`: load_balancing_policy.policies: none of these is supported: \
+             envoy.config.cluster.v3.Cluster (config.unsupported)",
+        ),
+        (
+            with("common_lb_config: {consistent_hashing_lb_config: {hash_balance_factor: 99}}"),
+            "cluster `c`: common_lb_config.consistent_hashing_lb_config.hash_balance_factor: at \
+             least 100 (config.invalid)",
+        ),
+        (
+            with("circuit_breakers: {thresholds: [{retry_budget: {budget_interval: 1s}}]}"),
+            "cluster `c`: circuit_breakers.thresholds[0].retry_budget.budget_interval: this field \
+             is not supported (config.unsupported)",
         ),
         (
             with("type: ORIGINAL_DST"),
@@ -62,8 +91,18 @@ fn clusters() {
              (config.unsupported)",
         ),
         (
-            with("outlier_detection: {}"),
-            "cluster `c`: outlier_detection: this field is not supported (config.unsupported)",
+            with("outlier_detection: {max_ejection_time: 1s}"),
+            "cluster `c`: outlier_detection.max_ejection_time: it cannot be shorter than \
+             base_ejection_time (config.invalid)",
+        ),
+        (
+            with("outlier_detection: {enforcing_success_rate: 101}"),
+            "cluster `c`: outlier_detection.enforcing_success_rate: from 0 to 100 (config.invalid)",
+        ),
+        (
+            with("outlier_detection: {detect_degraded_hosts: true}"),
+            "cluster `c`: outlier_detection.detect_degraded_hosts: this field is not supported \
+             (config.unsupported)",
         ),
         (
             with("connect_timeout: 0s"),
@@ -79,8 +118,8 @@ fn clusters() {
              (config.invalid)",
         ),
         (
-            with("common_lb_config: {zone_aware_lb_config: {fail_traffic_on_panic: true}}"),
-            "cluster `c`: common_lb_config.zone_aware_lb_config.fail_traffic_on_panic: \
+            with("common_lb_config: {close_connections_on_host_set_change: true}"),
+            "cluster `c`: common_lb_config.close_connections_on_host_set_change: \
              this field is not supported (config.unsupported)",
         ),
     ]);

@@ -138,19 +138,101 @@ load_assignment:
 "#,
     ));
     let cluster = cluster(&snapshot, &compiler, "c");
-    assert_eq!(cluster.policy, LbPolicy::LeastRequest { choices: 3 });
+    assert_eq!(cluster.policy, LbPolicy::LeastRequest { choices: 3, bias: 1.0 });
     let hosts: Vec<_> = cluster
         .endpoints
         .hosts
         .iter()
-        .map(|host| (host.address.to_string(), host.weight, host.health, host.transport))
+        .map(|host| {
+            let of = (host.priority, host.weight, host.health, host.transport);
+            (host.address.to_string(), of)
+        })
         .collect();
+    // An address that comes again is the host that it was first.
     let expected = [
-        ("10.0.0.1:1".to_owned(), 5, Health::Healthy, Some(0)),
-        ("[::1]:2".to_owned(), 1, Health::Unhealthy, Some(1)),
+        ("10.0.0.9:1".to_owned(), (1, 1, Health::Healthy, Some(1))),
+        ("10.0.0.1:1".to_owned(), (0, 5, Health::Healthy, Some(0))),
+        ("[::1]:2".to_owned(), (0, 1, Health::Unhealthy, Some(1))),
     ];
     assert_eq!(hosts, expected);
     assert!(matches!(cluster.transport_matches[0].transport, UpstreamTransport::Tls(_)));
+}
+
+#[test]
+fn localities_have_names_weights_and_hosts_keys() {
+    let (snapshot, compiler) = good(&with_cluster(
+        r#"lb_policy: MAGLEV
+maglev_lb_config: {table_size: 11}
+common_lb_config:
+  locality_weighted_lb_config: {}
+  consistent_hashing_lb_config: {use_hostname_for_hashing: true, hash_balance_factor: 150}
+load_assignment:
+  cluster_name: c
+  policy: {overprovisioning_factor: 200, weighted_priority_health: true}
+  endpoints:
+  - locality: {region: r, zone: b}
+    load_balancing_weight: 3
+    lb_endpoints:
+    - {endpoint: {hostname: h, address: {socket_address: {address: 10.0.0.1, port_value: 1}}}}
+  - locality: {region: r, zone: a}
+    lb_endpoints:
+    - endpoint: {hostname: i, address: {socket_address: {address: 10.0.0.2, port_value: 1}}}
+      metadata: {filter_metadata: {envoy.lb: {hash_key: k}}}
+"#,
+    ));
+    let cluster = cluster(&snapshot, &compiler, "c");
+    assert_eq!(cluster.policy, LbPolicy::Maglev { table_size: 11 });
+    assert!(cluster.balance.by_locality);
+    assert_eq!(cluster.balance.hash_percent, Some(150));
+    let endpoints = &cluster.endpoints;
+    assert_eq!((endpoints.overprovisioning_percent, endpoints.weighted_health), (200, true));
+    let weights: Vec<_> = endpoints.localities.iter().map(|locality| locality.weight).collect();
+    assert_eq!(weights, [0, 3], "in the order of their names");
+    let hosts = endpoints.hosts.iter().map(|host| (host.locality, host.hash_key.as_deref()));
+    assert_eq!(hosts.collect::<Vec<_>>(), [(1, Some("h")), (0, Some("k"))]);
+}
+
+#[test]
+fn a_policy_that_is_known_goes_before_the_older_fields() {
+    let list = |policies: &str| {
+        with_cluster(&format!(
+            "lb_policy: RANDOM\ncommon_lb_config: {{locality_weighted_lb_config: {{}}, \
+             healthy_panic_threshold: {{value: 7}}}}\n\
+             load_balancing_policy: {{policies: [{policies}]}}"
+        ))
+    };
+    let of = |kind: &str, fields: &str| {
+        let kind = format!("type.googleapis.com/envoy.extensions.load_balancing_policies.{kind}");
+        format!(
+            "{{typed_extension_config: {{name: p, typed_config: {{\"@type\": {kind}{fields}}}}}}}"
+        )
+    };
+    let unknown = "{typed_extension_config: {name: u, typed_config: \
+                   {\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster}}}";
+    let least = of("least_request.v3.LeastRequest", ", choice_count: 4");
+    let (snapshot, compiler) = good(&list(&format!("{unknown}, {least}")));
+    let found = cluster(&snapshot, &compiler, "c");
+    assert_eq!(found.policy, LbPolicy::LeastRequest { choices: 4, bias: 1.0 });
+    assert_eq!((found.panic_percent, found.balance.by_locality), (7, false));
+    let fields = ", slow_start_config: {slow_start_window: 3s}, \
+                  locality_lb_config: {locality_weighted_lb_config: {}}";
+    let (snapshot, compiler) = good(&list(&of("round_robin.v3.RoundRobin", fields)));
+    let found = cluster(&snapshot, &compiler, "c");
+    assert_eq!((found.policy, found.balance.by_locality), (LbPolicy::RoundRobin, true));
+    let slow = found.balance.slow_start.expect("a slow start");
+    assert_eq!((slow.window.as_secs(), slow.aggression, slow.min_share), (3, 1.0, 0.1));
+}
+
+#[test]
+fn outlier_detection_has_envoys_defaults() {
+    let (snapshot, compiler) =
+        good(&with_cluster("outlier_detection: {consecutive_gateway_failure: 7}"));
+    let rules = cluster(&snapshot, &compiler, "c").outlier.clone().expect("rules");
+    assert_eq!((rules.consecutive_5xx, rules.enforcing_5xx), (5, 100));
+    assert_eq!((rules.consecutive_gateway, rules.enforcing_gateway), (7, 0));
+    assert_eq!((rules.max_percent, rules.always_one), (10, false));
+    assert_eq!((rules.base_time.as_secs(), rules.max_time.as_secs()), (30, 300));
+    assert_eq!((rules.answers.enforcing_success, rules.answers.enforcing_failure), (100, 0));
 }
 
 #[test]

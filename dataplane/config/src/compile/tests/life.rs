@@ -98,7 +98,7 @@ fn the_state_of_the_world_removes_what_it_does_not_have() {
 fn a_bad_version_leaves_the_good_one_and_the_others() {
     let mut compiler = Compiler::new();
     accepted(&mut compiler, resource::<ClusterMessage>("name: a\nconnect_timeout: 1s"));
-    let mut update = resource::<ClusterMessage>("name: a\nlb_policy: MAGLEV");
+    let mut update = resource::<ClusterMessage>("name: a\nconnect_timeout: 0s");
     update.clusters.push(ClusterMessage { name: "b".into(), ..Default::default() });
     let refused = compiler.apply(update, &mut no_sockets);
     assert_eq!(refused.len(), 1);

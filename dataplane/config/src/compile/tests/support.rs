@@ -62,14 +62,18 @@ fn table(sources: &Path) -> String {
 }
 
 /// Names that two messages share get what tells them apart: module, type in the source, name shown.
-const SHARED: [(&str, &str, &str); 16] = [
+const SHARED: [(&str, &str, &str); 20] = [
     ("action", "ClusterWeight", "ClusterWeight (route)"),
     ("action", "UpgradeConfig", "UpgradeConfig (route)"),
     ("control", "Cluster", "Cluster (the control plane's)"),
     ("endpoint", "Policy", "ClusterLoadAssignment.Policy"),
+    ("hash", "Cookie", "HashPolicy.Cookie"),
+    ("hash", "Header", "HashPolicy.Header"),
     ("hcm", "Http1ProtocolOptions", "Http1ProtocolOptions (downstream)"),
     ("hcm", "HttpProtocolOptions", "core.HttpProtocolOptions (downstream)"),
     ("hcm", "UpgradeConfig", "UpgradeConfig (manager)"),
+    ("lb_policy", "ConsistentHashingLbConfig", "ConsistentHashingLbConfig (extension)"),
+    ("lb_policy", "ZoneAwareLbConfig", "ZoneAwareLbConfig (extension)"),
     ("rbac", "Policy", "RBAC.Policy"),
     ("rbac", "Rbac", "RBAC"),
     ("rbac", "http_rbac::Rbac", "RBAC (HTTP filter)"),

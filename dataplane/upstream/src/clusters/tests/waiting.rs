@@ -4,7 +4,12 @@ use super::*;
 
 /// A cluster with these hosts and so many connections.
 fn limited(ports: &[u16], max_connections: u32) -> Cluster {
-    let limits = CircuitBreakers { max_connections, max_pending: 100, max_requests: 100 };
+    let limits = CircuitBreakers {
+        max_connections,
+        max_pending: 100,
+        max_requests: 100,
+        ..CircuitBreakers::UNLIMITED
+    };
     let hosts = ports.iter().map(|port| endpoint(*port, 1)).collect();
     Cluster { limits, ..cluster(LbPolicy::RoundRobin, hosts) }
 }
