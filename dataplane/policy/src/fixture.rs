@@ -83,6 +83,7 @@ pub(crate) fn route(name: &str, path: PathMatch) -> Route {
             retry: None,
             hash: Vec::new(),
             upgrades: Vec::new(),
+            rewrite: None,
         }),
         headers: HeaderChanges::default(),
         overrides: Overrides::default(),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use config::snapshot::{HashMethod, HashPolicy, HashRewrite};
+use config::snapshot::{HashMethod, HashPolicy, Substitution};
 use wire::head::Head;
 use xxhash_rust::xxh64::xxh64;
 
@@ -71,7 +71,7 @@ pub fn address(client: IpAddr) -> u64 {
 }
 
 /// The values of a header, whatever order its lines are in.
-fn header(head: &Head, name: &[u8], rewrite: Option<&HashRewrite>) -> Option<u64> {
+fn header(head: &Head, name: &[u8], rewrite: Option<&Substitution>) -> Option<u64> {
     let (mut count, mut hash) = (0_usize, None);
     matcher::each_value(head, name, |value| {
         count += 1;
@@ -87,10 +87,14 @@ fn header(head: &Head, name: &[u8], rewrite: Option<&HashRewrite>) -> Option<u64
     Some(values.iter().fold(0, |hash, value| xxh64(value, hash)))
 }
 
-fn rewritten<'v>(value: &'v [u8], rewrite: Option<&HashRewrite>) -> Cow<'v, [u8]> {
+fn rewritten<'v>(value: &'v [u8], rewrite: Option<&Substitution>) -> Cow<'v, [u8]> {
     match rewrite {
         None => Cow::Borrowed(value),
-        Some(rewrite) => rewrite.pattern.replace_all(value, &*rewrite.substitution),
+        Some(rewrite) => {
+            let mut out = Vec::with_capacity(value.len());
+            rewrite.replace_all(value, &mut out);
+            Cow::Owned(out)
+        }
     }
 }
 

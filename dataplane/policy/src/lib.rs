@@ -21,6 +21,8 @@ pub mod headers;
 mod matcher;
 pub mod path;
 pub mod rbac;
+pub mod redirect;
 pub mod reply;
+pub mod rewrite;
 pub mod route;
 mod scratch;

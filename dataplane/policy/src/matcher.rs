@@ -2,7 +2,7 @@
 
 use config::snapshot::{HeaderMatch, QueryMatch, StringKind, StringMatch, ValueMatch};
 use memchr::memmem;
-use wire::head::{Head, Known};
+use wire::head::{Head, Known, Span};
 
 use crate::scratch;
 
@@ -136,13 +136,37 @@ pub(crate) fn is_folded(name: &[u8]) -> bool {
     )
 }
 
-/// Envoy's `:scheme` of an HTTP/1 request: `x-forwarded-proto` where that is a scheme.
+/// Envoy's `:scheme`: what the client has said, else `x-forwarded-proto` where that is a scheme.
 /// [`crate::headers::request`] has set it by the connection where the client had not.
 pub(crate) fn scheme(head: &Head) -> &'static [u8] {
-    match head.value(Known::XForwardedProto) {
-        Some(proto) if proto.eq_ignore_ascii_case(b"https") => b"https",
-        _ => b"http",
+    let told = match head.get(head.scheme) {
+        b"" => head.value(Known::XForwardedProto).unwrap_or_default(),
+        told => told,
+    };
+    if told.eq_ignore_ascii_case(b"https") { b"https" } else { b"http" }
+}
+
+/// Where the first value of a header or pseudo-header stands.
+pub(crate) fn first_span(head: &Head, name: &[u8]) -> Option<Span> {
+    match name {
+        b":method" => Some(head.method),
+        b":path" => Some(head.path),
+        b":authority" | b"host" => Some(head.authority),
+        _ => {
+            let mut fields = head.fields().iter();
+            fields.find(|field| head.get(field.name) == name).map(|field| field.value)
+        }
     }
+}
+
+/// Host and port of an authority that has a port; what stands in brackets has colons of its own.
+pub(crate) fn split_port(authority: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memrchr(b':', authority)?;
+    let bracket = memchr::memrchr(b']', authority);
+    if bracket.is_some_and(|bracket| bracket > colon) {
+        return None;
+    }
+    Some((authority.get(..colon)?, authority.get(colon + 1..)?))
 }
 
 /// `QueryParameterMatcher`: the first parameter of that name, undecoded as in Envoy.

@@ -50,10 +50,14 @@ pub enum Reason {
     RequestTimeout,
     /// The upstream did not answer in time.
     ResponseTimeout,
+    /// What the route makes of the path or the authority is none.
+    RewriteInvalid,
     /// No virtual host or no route matches.
     RouteNotFound,
     /// Nothing moved for too long after the request had arrived.
     StreamIdleTimeout,
+    /// The virtual host is there for HTTPS: the client is to come again by it.
+    TlsRequired,
     /// The request asks for a protocol that may not pass.
     UpgradeRefused,
     /// A circuit breaker's limit is reached.
@@ -230,9 +234,7 @@ const fn row(reason: Reason) -> Reply {
         R::LocalConnectionFailure => (
             "upstream_connect_impossible", 503, LOCAL.0, before!("local_connection_failure"), "UF",
         ),
-        R::FaultAbort => (
-            "fault_abort", 503, "fault filter abort", "fault_filter_abort", "FI",
-        ),
+        R::FaultAbort => ("fault_abort", 503, "fault filter abort", "fault_filter_abort", "FI"),
         R::MissingHost => ("missing_host", 400, "", "missing_host_header", ""),
         R::NoHealthyUpstream => (
             "no_healthy_upstream", 503, "no healthy upstream", "no_healthy_upstream", "UH",
@@ -255,10 +257,12 @@ const fn row(reason: Reason) -> Reply {
         R::ResponseTimeout => (
             "response_timeout", 504, "upstream request timeout", "response_timeout", "UT",
         ),
+        R::RewriteInvalid => ("rewrite_invalid", 400, "", "rewrite_invalid", ""),
         R::RouteNotFound => ("route_not_found", 404, "", "route_not_found", "NR"),
         R::StreamIdleTimeout => (
             "stream_idle_timeout", 504, "stream timeout", "stream_idle_timeout", "SI",
         ),
+        R::TlsRequired => ("tls_required", 301, "", "direct_response", ""),
         R::UpgradeRefused => ("upgrade_refused", 403, "", "upgrade_failed", ""),
         R::UpstreamOverflow => ("upstream_overflow", 503, OVERFLOW.0, before!("overflow"), "UO"),
         R::UpstreamProtocolError => (

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use config::snapshot::{Forward, PathMatch, Route, RouteMatch, RouteTable, VirtualHost, Weighted};
-use wire::head::Head;
+use config::snapshot::{
+    Forward, PathMatch, RequireTls, Route, RouteMatch, RouteTable, VirtualHost, Weighted,
+};
+use wire::head::{Head, Known};
 
+use crate::reply::Reason;
 use crate::{matcher, scratch};
 
 /// Where a request goes.
@@ -19,13 +22,25 @@ pub struct Found<'t> {
     pub at: (usize, usize),
 }
 
-/// Why no route was found. Both are answered with [`crate::reply::Reason::RouteNotFound`].
+/// Why no route was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotFound {
     /// No virtual host has that domain.
     Host,
     /// None of the virtual host's routes matches.
     Route,
+    /// The virtual host is there for HTTPS, and the request did not come by it.
+    Insecure,
+}
+
+impl NotFound {
+    /// The reason to answer with.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Host | Self::Route => Reason::RouteNotFound,
+            Self::Insecure => Reason::TlsRequired,
+        }
+    }
 }
 
 /// Finds the virtual host by the authority (equal, else longest `*suffix`, else longest `prefix*`,
@@ -35,11 +50,21 @@ pub enum NotFound {
 pub fn find<'t>(table: &'t RouteTable, head: &Head, _random: u64) -> Result<Found<'t>, NotFound> {
     let at = host(table, head.authority()).ok_or(NotFound::Host)?;
     let host = table.hosts.get(at).ok_or(NotFound::Host)?;
+    if host.require_tls != RequireTls::Never && is_insecure(host.require_tls, head) {
+        return Err(NotFound::Insecure);
+    }
     let path = matcher::bare(head.path());
     let index = host.routes.find(path, |route| matches(&route.matches, path, head));
     let index = index.ok_or(NotFound::Route)?;
     let route = host.routes.get(index).ok_or(NotFound::Route)?;
     Ok(Found { host, route, at: (at, index) })
+}
+
+/// The request is to come again by HTTPS. What it came by is what `x-forwarded-proto` says.
+fn is_insecure(required: RequireTls, head: &Head) -> bool {
+    let is_internal = || head.values(b"x-envoy-internal").next() == Some(b"true");
+    let is_secure = head.value(Known::XForwardedProto) == Some(b"https");
+    !is_secure && (required == RequireTls::Always || !is_internal())
 }
 
 /// The cluster that this random number falls on, by weight. `None` only if the route has none.
@@ -61,7 +86,8 @@ pub fn weighted(clusters: &[Weighted], total_weight: u32, random: u64) -> Option
 
 /// The virtual host for an authority. An empty one finds `*` only.
 fn host(table: &RouteTable, authority: &[u8]) -> Option<usize> {
-    let authority = if table.ignore_port { without_port(authority) } else { authority };
+    let port = matcher::split_port(authority).filter(|_| table.ignore_port);
+    let authority = port.map_or(authority, |(host, _)| host);
     if authority.iter().any(u8::is_ascii_uppercase) {
         scratch::with(|lower| {
             lower.extend_from_slice(authority);
@@ -86,16 +112,6 @@ fn search(table: &RouteTable, authority: &[u8]) -> Option<usize> {
     let prefix =
         || table.prefixes.iter().find(|(part, _)| longer(part) && authority.starts_with(part));
     suffix.or_else(prefix).map(|(_, index)| *index).or(table.any)
-}
-
-/// Cuts off `:port`, also behind a bracketed IPv6 address.
-fn without_port(authority: &[u8]) -> &[u8] {
-    let Some(colon) = memchr::memrchr(b':', authority) else { return authority };
-    let bracket = memchr::memrchr(b']', authority);
-    if bracket.is_some_and(|bracket| bracket > colon) {
-        return authority;
-    }
-    authority.get(..colon).unwrap_or(authority)
 }
 
 fn matches(asked: &RouteMatch, path: &[u8], head: &Head) -> bool {

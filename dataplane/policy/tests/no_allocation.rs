@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use config::snapshot::{
     Action, ChainMatch, ClientCert, ClusterId, Codec, EscapedSlashes, FilterChain, Forward,
-    ForwardClientCert, HeaderChange, HeaderChanges, HeaderMatch, Http2, HttpFilters, HttpManager,
-    Listener, Overrides, PathMatch, Permission, Policy, Principal, Route, RouteAction, RouteMatch,
-    RouteTable, Routes, Rules, ServerHeader, StringKind, StringMatch, Terminal, Transport,
-    ValueMatch, VirtualHost, Weighted,
+    ForwardClientCert, HeaderChange, HeaderChanges, HeaderMatch, HostRewrite, Http2, HttpFilters,
+    HttpManager, Listener, Overrides, PathMatch, PathRewrite, Permission, Policy, Principal,
+    Rewrite, Route, RouteAction, RouteMatch, RouteTable, Routes, Rules, ServerHeader, StringKind,
+    StringMatch, Substitution, Terminal, Transport, ValueMatch, VirtualHost, Weighted,
 };
 use ringway_policy::facts::{ConnectionFacts, Protocols, RequestFacts};
 use ringway_policy::headers::{self, Attempt, RequestContext};
-use ringway_policy::{chain, path, rbac, reply, route};
+use ringway_policy::{chain, path, rbac, reply, rewrite, route};
 use tls::session::Peer;
 use wire::h1::{Limits, parse_request};
 use wire::head::Head;
@@ -68,6 +68,17 @@ fn changes() -> HeaderChanges {
     HeaderChanges::new(vec![add.clone()], vec![add])
 }
 
+/// Each kind that makes something of what came.
+fn rewrites() -> Rewrite {
+    let path = Substitution::new("/api/([a-z]+)/", r"/\1/").expect("a substitution");
+    let host = Substitution::new("^/api/([a-z]+)/.*$", r"\1.example").expect("a substitution");
+    Rewrite {
+        path: Some(PathRewrite::Regex(path)),
+        host: Some(HostRewrite::PathRegex(host)),
+        append_forwarded_host: true,
+    }
+}
+
 fn table() -> RouteTable {
     let cluster = Weighted {
         name: "v1".into(),
@@ -100,6 +111,7 @@ fn table() -> RouteTable {
             retry: None,
             hash: Vec::new(),
             upgrades: Vec::new(),
+            rewrite: Some(Box::new(rewrites())),
         }),
         headers: changes(),
         overrides: Overrides::default(),
@@ -109,7 +121,7 @@ fn table() -> RouteTable {
         routes: vec![Arc::new(route)].into(),
         attempt_count: true,
         headers: changes(),
-        overrides: Overrides::default(),
+        ..VirtualHost::default()
     };
     RouteTable {
         hosts: vec![Arc::new(host)],
@@ -209,6 +221,12 @@ fn serve(world: &World, head: &mut Head) {
     let timeout = Some(Duration::from_secs(15));
     let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout, facts: None };
     headers::forward(head, &attempt);
+    let (to, asked) = (forward.rewrite.as_ref().expect("a rewrite"), &found.route.matches.path);
+    rewrite::apply(head, to, asked, true).expect("a path and a host");
+    assert_eq!(
+        (head.path(), head.authority()),
+        (&b"/reviews/1.0?a=b"[..], &b"reviews.example"[..])
+    );
     assert_eq!(head.values(b"x-added").count(), 3);
     answer(head, &attempt);
 }

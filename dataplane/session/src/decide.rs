@@ -11,7 +11,7 @@ use policy::headers::{self, RequestContext};
 use policy::path;
 use policy::rbac;
 use policy::reply::Reason;
-use policy::route::{self, Found};
+use policy::route::{self, Found, NotFound};
 use ring::Key;
 use ring::driver::Driver;
 use wire::head::Head;
@@ -30,7 +30,7 @@ pub(crate) enum Decision {
     Refuse(Reason, Option<Taken>),
     /// There are filters to be gone through first, on the way along this route if one was found,
     /// for a client of this address.
-    Filter(Option<Taken>, IpAddr),
+    Filter(Result<Taken, Reason>, IpAddr),
 }
 
 impl<D: Driver> Worker<D> {
@@ -62,27 +62,26 @@ impl<D: Driver> Worker<D> {
         self.io.client = remote;
         // As in Envoy the route is chosen first: it says which upgrades pass, and changes the
         // answer's headers also where a policy refuses.
-        let found = route::find(&table, head, random).ok();
-        let taken =
-            |Found { at: (host, route), .. }| Taken { table: Rc::clone(&table), host, route };
-        if found.is_some_and(|found| headers::need_facts(&table, &found)) {
-            let source = down.facts.source;
-            let is_direct = remote == source.ip().to_canonical();
-            // Port 0, as in Envoy: a header does not tell one.
-            let remote = if is_direct { source } else { SocketAddr::new(remote, 0) };
+        let found = route::find(&table, head, random);
+        let taken = |found: Found<'_>| Taken::of(&table, &found);
+        if found.is_ok_and(|found| headers::need_facts(&table, &found)) {
+            let remote = told_as(remote, down.facts.source);
             if let Some(stream) = self.streams.get_mut(stream) {
                 stream.begin_record(&mut self.spare_records, head.version, remote);
             }
         }
         // As in Envoy only a route that leads to an upstream changes what is answered in its place.
-        let refuse = |reason| Decision::Refuse(reason, found.map(taken).filter(Taken::is_forward));
-        if let Some(found) = found
+        let refuse =
+            |reason| Decision::Refuse(reason, found.ok().map(taken).filter(Taken::is_forward));
+        if let Ok(found) = found
             && !is_upgrade_allowed(manager, &found.route.action, head)
         {
             return refuse(Reason::UpgradeRefused);
         }
         let policies = manager.filters.policies().filter(|_| !table.has_overrides);
-        let Some(policies) = policies else { return Decision::Filter(found.map(taken), remote) };
+        let Some(policies) = policies else {
+            return Decision::Filter(found.map(taken).map_err(NotFound::reason), remote);
+        };
         let facts = RequestFacts {
             head: Some(head),
             connection: &down.facts.connection(),
@@ -94,9 +93,11 @@ impl<D: Driver> Worker<D> {
             return refuse(Reason::RbacDenied);
         }
         match found {
-            None => refuse(Reason::RouteNotFound),
-            Some(found) => match found.route.action {
-                RouteAction::Direct { .. } => Decision::Direct(taken(found)),
+            Err(none) => Decision::Refuse(none.reason(), None),
+            Ok(found) => match found.route.action {
+                RouteAction::Direct { .. } | RouteAction::Redirect(_) => {
+                    Decision::Direct(taken(found))
+                }
                 RouteAction::Forward(_) => Decision::Forward(taken(found)),
             },
         }
@@ -123,6 +124,11 @@ impl<D: Driver> Worker<D> {
     }
 }
 
+/// The client's address for formats: with port 0, as in Envoy, where a header has told it.
+fn told_as(remote: IpAddr, source: SocketAddr) -> SocketAddr {
+    if remote == source.ip().to_canonical() { source } else { SocketAddr::new(remote, 0) }
+}
+
 /// The request asks for no upgrade, or for one that passes: the route's word is the last, where it
 /// has one for that name. (Which upgrades there are is the manager's and the route's to say also
 /// where the route answers by itself.)
@@ -131,7 +137,7 @@ fn is_upgrade_allowed(manager: &HttpManager, action: &RouteAction, head: &Head) 
     let is_asked = |name: &str| name.as_bytes().eq_ignore_ascii_case(asked);
     let of_route = match action {
         RouteAction::Forward(forward) => &forward.upgrades[..],
-        RouteAction::Direct { .. } => &[],
+        RouteAction::Direct { .. } | RouteAction::Redirect(_) => &[],
     };
     match of_route.iter().find(|(name, _)| is_asked(name)) {
         Some((_, is_on)) => *is_on,

@@ -34,6 +34,8 @@ pub(crate) struct Passage {
     manager: Shared,
     /// The route, if one was found.
     taken: Option<Taken>,
+    /// What is answered at the end where none was.
+    missing: Reason,
     /// What the route's cluster is chosen by.
     random: u64,
     /// The client's address as far as it may be believed.
@@ -49,7 +51,7 @@ impl Passage {
     fn cluster(&self) -> Option<&Weighted> {
         match &self.taken.as_ref()?.route()?.action {
             RouteAction::Forward(forward) => route::pick(forward, self.random),
-            RouteAction::Direct { .. } => None,
+            RouteAction::Direct { .. } | RouteAction::Redirect(_) => None,
         }
     }
 
@@ -95,11 +97,19 @@ enum Step {
 
 impl<D: Driver> Worker<D> {
     /// Sends the request in `io.head` through the chain.
-    pub(crate) fn filter(&mut self, to: Asker, key: Key, taken: Option<Taken>, remote: IpAddr) {
+    pub(crate) fn filter(
+        &mut self,
+        to: Asker,
+        key: Key,
+        found: Result<Taken, Reason>,
+        remote: IpAddr,
+    ) {
         let random = self.io.random.next();
         let serving = self.downs.get_mut(to.down).and_then(|down| down.serving_mut());
         let Some(manager) = serving.map(|serving| serving.shared()) else { return };
-        let passage = Passage { manager, taken, random, remote, at: 0, has_waited: false };
+        let missing = found.as_ref().err().copied().unwrap_or(Reason::RouteNotFound);
+        let (taken, at, has_waited) = (found.ok(), 0, false);
+        let passage = Passage { manager, taken, missing, random, remote, at, has_waited };
         self.pass(to, key, passage);
     }
 
@@ -115,10 +125,12 @@ impl<D: Driver> Worker<D> {
                 Step::Answered => return,
             }
         }
-        let Passage { taken, random, .. } = passage;
-        let Some(taken) = taken else { return self.reply(to, Reason::RouteNotFound) };
+        let Passage { taken, missing, random, .. } = passage;
+        let Some(taken) = taken else { return self.refuse(to, missing) };
         match taken.route().map(|route| &route.action) {
-            Some(RouteAction::Direct { .. }) => self.reply_direct(to, &taken),
+            Some(RouteAction::Direct { .. } | RouteAction::Redirect(_)) => {
+                self.reply_direct(to, &taken);
+            }
             Some(RouteAction::Forward(_)) => self.forward(to, key, taken, random),
             None => self.reply(to, Reason::RouteNotFound),
         }

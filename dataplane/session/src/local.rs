@@ -2,11 +2,11 @@
 
 use config::snapshot::RouteAction;
 use policy::filter::Answer;
-use policy::headers;
 use policy::reply::{self, Reason, Reply};
+use policy::{headers, redirect};
 use ring::driver::Driver;
 use ring::{Buf, Key};
-use wire::head::{Framing, Head, Known};
+use wire::head::Framing;
 
 use crate::counters::Counter;
 use crate::encode::{self, Piece};
@@ -47,12 +47,37 @@ impl<D: Driver> Worker<D> {
         let is_overload = reply.flag == "UO";
         self.close_after(to, reply.status);
         self.note_reply(to, &reply);
-        if self.is_grpc(to) {
-            headers::local_grpc(&mut self.io.head, reply.status, reply.body.as_bytes());
-            return self.send_local(to, is_overload, []);
+        let body = reply.body.as_bytes();
+        self.begin_local(to, reply.status, body, false);
+        let piece = Some(Buf::from_static(body)).filter(|_| !self.is_grpc(to));
+        self.send_local(to, is_overload, piece);
+    }
+
+    /// Refuses the request in `io.head`, perhaps so that its client comes again elsewhere.
+    pub(crate) fn refuse(&mut self, to: Asker, reason: Reason) {
+        self.io.gathered.clear();
+        if !redirect::of_refusal(reason, &self.io.head, &mut self.io.gathered) {
+            return self.reply(to, reason);
         }
-        headers::local(&mut self.io.head, reply.status, reply.body.as_bytes());
-        self.send_local(to, is_overload, [Buf::from_static(reply.body.as_bytes())]);
+        self.io.counters.count(Counter::LocalReply);
+        tracing::debug!(code = reason.code(), "local reply");
+        self.note_reply(to, &reason.reply());
+        self.begin_local(to, reason.reply().status, b"", true);
+        self.send_local(to, false, []);
+    }
+
+    /// Refuses the request that was going along this route.
+    pub(crate) fn refuse_along(&mut self, to: Asker, reason: Reason, taken: Taken) {
+        self.take(to, taken);
+        self.reply(to, reason);
+    }
+
+    fn take(&mut self, to: Asker, taken: Taken) {
+        if let Some(stream) = self.stream_of_asker(to)
+            && let Some(stream) = self.streams.get_mut(stream)
+        {
+            stream.taken = Some(taken);
+        }
     }
 
     /// As Envoy: an answer of our own that calls the request a bad one is the connection's last.
@@ -112,37 +137,47 @@ impl<D: Driver> Worker<D> {
 
     /// The route's own answer.
     pub(crate) fn reply_direct(&mut self, to: Asker, taken: &Taken) {
-        let Some(RouteAction::Direct { status, body }) = taken.route().map(|route| &route.action)
-        else {
-            return self.reply(to, Reason::RouteNotFound);
-        };
+        let Some(route) = taken.route() else { return self.reply(to, Reason::RouteNotFound) };
         self.io.counters.count(Counter::LocalReply);
-        let is_grpc = self.is_grpc(to);
+        let location = &mut self.io.gathered;
+        location.clear();
+        let (status, body) = match &route.action {
+            // As Envoy: a direct response of these kinds says where the request was going.
+            RouteAction::Direct { status, body } => {
+                if matches!(status, 201 | 300..400) {
+                    redirect::origin(&self.io.head, location);
+                }
+                (*status, &**body)
+            }
+            RouteAction::Redirect(elsewhere) => {
+                redirect::location(&self.io.head, elsewhere, &route.matches.path, location);
+                (elsewhere.status, &[][..])
+            }
+            RouteAction::Forward(_) => return self.reply(to, Reason::RouteNotFound),
+        };
+        let has_location = !location.is_empty();
         let mut pieces = Vec::new();
-        if encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err() {
+        if !self.is_grpc(to)
+            && encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err()
+        {
             return self.abort_down(to.down);
         }
-        if let Some(stream) = self.stream_of_asker(to)
-            && let Some(stream) = self.streams.get_mut(stream)
-        {
-            stream.taken = Some(taken.clone());
-        }
-        let status = *status;
+        self.take(to, taken.clone());
         self.close_after(to, status);
-        // As Envoy: a direct response of these kinds says where the request was going.
-        let location = matches!(status, 201 | 300..400).then(|| location(&self.io.head));
         self.note_reply(to, &Reason::DirectResponse.reply());
-        match is_grpc {
+        self.begin_local(to, status, body, has_location);
+        self.send_local(to, false, pieces);
+    }
+
+    /// Makes the head of an answer of our own, with the location that stands in `io.gathered`.
+    fn begin_local(&mut self, to: Asker, status: u16, body: &[u8], has_location: bool) {
+        match self.is_grpc(to) {
             true => headers::local_grpc(&mut self.io.head, status, body),
             false => headers::local(&mut self.io.head, status, body),
         }
-        if let Some(location) = location {
-            self.io.head.set(b"location", &location);
+        if has_location {
+            self.io.head.set(b"location", &self.io.gathered);
         }
-        if is_grpc {
-            pieces.clear();
-        }
-        self.send_local(to, false, pieces);
     }
 
     /// Finishes the answer of our own whose head stands in `io.head`, and the exchange with it.
@@ -173,8 +208,9 @@ impl<D: Driver> Worker<D> {
             filters::on_response(filtering, &mut self.io.head);
         }
         if is_head && let Framing::Length(length) = self.io.head.framing {
-            let mut digits = itoa::Buffer::new();
-            self.io.head.set(b"content-length", digits.format(length).as_bytes());
+            if length > 0 || down.http().is_some() {
+                self.io.head.set_number(b"content-length", length);
+            }
             self.io.head.framing = Framing::None;
         }
         self.send_head(to);
@@ -183,10 +219,4 @@ impl<D: Driver> Worker<D> {
         }
         self.end_exchange(to);
     }
-}
-
-/// Where the request in this head was going, as an absolute URL.
-fn location(head: &Head) -> Vec<u8> {
-    let scheme = head.value(Known::XForwardedProto).unwrap_or(b"http");
-    [scheme, b"://", head.authority(), head.path()].concat()
 }

@@ -6,7 +6,7 @@ use config::snapshot::{Cluster, HttpManager, RouteAction};
 use policy::hash::{self, Origin};
 use policy::headers::{self, Attempt};
 use policy::reply::{self, Reason, Reply};
-use policy::route;
+use policy::{rewrite, route};
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key};
 use wire::h1::{self, Body, Limits, Parsed, Refusal};
@@ -256,7 +256,7 @@ impl<D: Driver> Worker<D> {
                 if let Some(stream) = self.streams.get_mut(stream) {
                     stream.taken = taken;
                 }
-                self.reply(asker, reason);
+                self.refuse(asker, reason);
             }
         }
     }
@@ -279,11 +279,7 @@ impl<D: Driver> Worker<D> {
         }
         let Some(down) = self.downs.get(asker.down) else { return };
         let Some(manager) = down.manager() else { return };
-        let is_http_10 = down.http().is_some_and(|http| http.is_http_10);
-        let expected = self.io.head.value(Known::Expect).unwrap_or_default();
-        let continues = expected.eq_ignore_ascii_case(b"100-continue")
-            && !manager.proxy_100_continue
-            && !is_http_10;
+        let continues = waits_for_continue(&self.io.head, down);
         let timeout = forward.timeout;
         let table = &**taken.table;
         let facts = headers::need_facts(table, &found).then(|| {
@@ -299,6 +295,12 @@ impl<D: Driver> Worker<D> {
         headers::forward(&mut self.io.head, &attempt);
         if continues {
             self.io.head.remove_known(Known::Expect);
+        }
+        if let Some(rewrite) = &forward.rewrite {
+            let (asked, tells) = (&found.route.matches.path, !manager.suppress_envoy_headers);
+            if let Err(reason) = rewrite::apply(&mut self.io.head, rewrite, asked, tells) {
+                return self.refuse_along(asker, reason, taken);
+            }
         }
         // As in Envoy what is hashed is what goes up, and only where it decides something.
         let is_hashing = |cluster: &Arc<Cluster>| cluster.policy.is_hashing();
@@ -366,4 +368,13 @@ impl<D: Driver> Worker<D> {
             }
         }
     }
+}
+
+/// The client waits to be told to send its body, and it is for us to tell.
+fn waits_for_continue(head: &Head, down: &Down) -> bool {
+    let expected = head.value(Known::Expect).unwrap_or_default();
+    let is_http_10 = down.http().is_some_and(|http| http.is_http_10);
+    expected.eq_ignore_ascii_case(b"100-continue")
+        && !is_http_10
+        && down.manager().is_some_and(|manager| !manager.proxy_100_continue)
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use config::snapshot::Retry;
 use policy::headers::{self, Attempt};
 use policy::reply::Reason;
+use policy::rewrite;
 use ring::Key;
 use ring::driver::Driver;
-use wire::h1;
+use upstream::HostId;
 
 use crate::counters::Counter;
+use crate::down::Down;
 use crate::encode;
 use crate::worker::Worker;
 
@@ -81,23 +83,35 @@ impl<D: Driver> Worker<D> {
         renewed
     }
 
+    /// Puts the name of the endpoint that this attempt goes to into the request's head.
+    pub(crate) fn name_endpoint(&mut self, key: Key, host: HostId) -> Result<(), Reason> {
+        let Some(name) = self.clusters.hostname(host).cloned() else { return Ok(()) };
+        if self.read_request_head(key).is_none() {
+            return Err(Reason::ConnectionOverflow);
+        }
+        let Some(stream) = self.streams.get_mut(key) else { return Ok(()) };
+        let Some(rewrite) = stream.forward().and_then(|forward| forward.rewrite.as_ref()) else {
+            return Ok(());
+        };
+        let manager = self.downs.get(stream.down).and_then(Down::manager);
+        let tells = manager.is_some_and(|manager| !manager.suppress_envoy_headers);
+        rewrite::to_endpoint(&mut self.io.head, rewrite, name.as_bytes(), tells)?;
+        let framing = stream.request_framing;
+        let encoded = encode::request(self.io.driver.pool(), &self.io.head, framing);
+        stream.request_head = encoded.ok_or(Reason::ConnectionOverflow)?;
+        Ok(())
+    }
+
     /// Writes the head anew where the attempt's number stands in it.
     fn renew_head(&mut self, key: Key) -> Option<()> {
-        let stream = self.streams.get_mut(key)?;
-        let taken = stream.taken.clone()?;
+        let taken = self.streams.get(key)?.taken.clone()?;
         if !taken.host()?.attempt_count {
             return Some(());
         }
+        self.read_request_head(key)?;
+        let stream = self.streams.get_mut(key)?;
         let down = self.downs.get(stream.down)?;
         let manager = down.manager()?;
-        // What we have written is within what we accept: only the number of attempts changes.
-        let limits = h1::Limits {
-            head_bytes_max: h1::HEAD_BYTES_MAX,
-            fields_max: h1::FIELDS_MAX,
-            custom_methods: true,
-            ..h1::Limits::default()
-        };
-        h1::parse_request(&stream.request_head, &limits, &mut self.io.head).ok()?;
         let found = taken.found()?;
         let (table, attempt) = (&**taken.table, stream.attempts + 1);
         let attempt =

@@ -78,7 +78,7 @@ pub(crate) struct Stream {
     pub(crate) timer: Option<Timer>,
     /// It is a call by gRPC.
     pub(crate) is_grpc: bool,
-    /// What the client has said of the scheme (HTTP/2).
+    /// What the client has said of the scheme: by HTTP/2, or in an absolute target.
     pub(crate) scheme: Option<&'static str>,
     /// The stream of an upstream's connection by HTTP/2.
     pub(crate) up_id: u32,
@@ -137,7 +137,7 @@ impl Stream {
             relayed_seen: 0,
             timer: None,
             is_grpc: reply::is_grpc(head),
-            scheme: None,
+            scheme: scheme_of(head),
             up_id: 0,
             up_debt: 0,
             is_up_listed: false,
@@ -177,7 +177,7 @@ impl Stream {
     pub(crate) fn forward(&self) -> Option<&Forward> {
         match &self.taken.as_ref()?.route()?.action {
             RouteAction::Forward(forward) => Some(forward),
-            RouteAction::Direct { .. } => None,
+            RouteAction::Direct { .. } | RouteAction::Redirect(_) => None,
         }
     }
 
@@ -231,6 +231,14 @@ impl Stream {
     }
 }
 
+fn scheme_of(head: &Head) -> Option<&'static str> {
+    match head.get(head.scheme) {
+        b"" => None,
+        told if told.eq_ignore_ascii_case(b"https") => Some("https"),
+        _ => Some("http"),
+    }
+}
+
 impl<D: Driver> Worker<D> {
     /// Sends the request to a host of its cluster: over a connection that waits there, or a new
     /// one.
@@ -254,6 +262,11 @@ impl<D: Driver> Worker<D> {
         };
         if let Some(limit) = stream.retry().and_then(|retry| retry.per_try_timeout) {
             stream.try_deadline = Some(now.after(limit));
+        }
+        if stream.forward().is_some_and(Forward::names_endpoint)
+            && let Err(reason) = self.name_endpoint(key, pick.host)
+        {
+            return self.fail(key, reason);
         }
         let speaks = self.speaks(key);
         if speaks != Speaks::Http1 && self.send_shared(key, &pick, speaks) {

@@ -77,6 +77,11 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
+    pub(crate) fn of(table: &Table, found: &Found<'_>) -> Self {
+        let (host, route) = found.at;
+        Self { table: Rc::clone(table), host, route }
+    }
+
     pub(crate) fn found(&self) -> Option<Found<'_>> {
         let host = self.table.hosts.get(self.host)?;
         let route = host.routes.get(self.route)?;

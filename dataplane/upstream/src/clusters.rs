@@ -88,6 +88,13 @@ impl<K: Copy + Eq> Clusters<K> {
             .then_some(&found.transport)
     }
 
+    /// The name that the configuration gives the host (`Endpoint.hostname`), if it does.
+    pub fn hostname(&self, host: HostId) -> Option<&Arc<str>> {
+        let state = self.states.get(host.cluster.0 as usize)?;
+        let found = state.hosts.get(host.slot as usize)?;
+        found.hostname.as_ref().filter(|_| found.generation == host.generation)
+    }
+
     /// Counts a request to a host, until [`Self::end`].
     pub fn begin(&mut self, host: HostId) -> Result<Request, NoHost> {
         let worker = self.worker;

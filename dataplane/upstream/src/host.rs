@@ -74,6 +74,8 @@ pub(crate) struct Shared<K> {
 #[derive(Debug)]
 pub(crate) struct Host<K> {
     pub(crate) address: SocketAddr,
+    /// Its name in the configuration.
+    pub(crate) hostname: Option<Arc<str>>,
     pub(crate) transport: UpstreamTransport,
     pub(crate) weight: u32,
     /// As it is configured.
@@ -128,6 +130,7 @@ impl<K: Copy + Eq> Host<K> {
     pub(crate) fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            hostname: None,
             transport: UpstreamTransport::Raw,
             weight: 1,
             health: Health::Healthy,

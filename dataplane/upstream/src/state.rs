@@ -206,6 +206,7 @@ impl<K: Copy + Eq> State<K> {
         });
         if let Some(host) = self.hosts.get_mut(slot as usize) {
             host.address = endpoint.address;
+            host.hostname.clone_from(&endpoint.hostname);
             host.weight = endpoint.weight.max(1);
             host.health = endpoint.health;
             (host.priority, host.locality) = (endpoint.priority, endpoint.locality);
@@ -246,6 +247,7 @@ impl<K: Copy + Eq> State<K> {
         if let Some(host) = self.hosts.get_mut(slot as usize) {
             host.address = address;
             host.transport = transport;
+            host.hostname = None;
             host.weight = 1;
             host.health = Health::Healthy;
             host.since_ns = self.now_ns;

@@ -131,7 +131,7 @@ pub struct Head {
     pub method: Span,
     /// Request: the path with its query (`:path`). Response: empty.
     pub path: Span,
-    /// Request by HTTP/2: `:scheme`. Otherwise empty.
+    /// Request: `:scheme` by HTTP/2, that of an absolute target by HTTP/1.1. Otherwise empty.
     pub scheme: Span,
     /// Request: host and port as the client wrote them (`:authority`). Response: empty.
     pub authority: Span,
@@ -357,6 +357,13 @@ impl Head {
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> bool {
         self.remove(name);
         self.append(name, value)
+    }
+
+    /// [`set`](Self::set) to what stands at a span of this head: a value, the path, the authority.
+    pub fn set_span(&mut self, name: &[u8], value: Span) {
+        self.remove(name);
+        let name = (self.add_bytes(name), Known::of(name));
+        self.push(Field { name: name.0, value, known: name.1, is_secret: false });
     }
 
     /// [`set`](Self::set) to a number.

@@ -15,7 +15,7 @@ use api::envoy::route::{
 use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
-use super::{hash, http_filter, matcher, retry, tcp, value};
+use super::{hash, http_filter, matcher, retry, rewrite, tcp, value};
 use crate::limits::MAX_WEIGHTED;
 use crate::snapshot::{self, Forward, PathMatch, Retry, Weighted};
 
@@ -124,16 +124,18 @@ fn route_action(
         Some(route::Action::DirectResponse(action)) => {
             direct(&at.field("direct_response"), action, defaults)
         }
-        Some(route::Action::Redirect(_)) => {
-            Err(at.field("redirect").unsupported("redirects are not supported"))
+        Some(route::Action::Redirect(action)) => {
+            let redirect = rewrite::redirect(&at.field("redirect"), action)?;
+            Ok(snapshot::RouteAction::Redirect(Box::new(redirect)))
         }
         Some(route::Action::FilterAction(_)) => {
             Err(at.field("filter_action").unsupported("not supported"))
         }
         Some(route::Action::NonForwardingAction(_)) => {
-            Err(at.field("non_forwarding_action").unsupported("not supported"))
+            // Envoy forwards to a cluster without a name, which is never there.
+            Ok(snapshot::RouteAction::Forward(Forward::nowhere()))
         }
-        None => Err(at.missing("`route` or `direct_response` has to be given")),
+        None => Err(at.missing("`route`, `redirect` or `direct_response` has to be given")),
     }
 }
 
@@ -164,11 +166,12 @@ fn forward(
 ) -> Result<Forward, Fault> {
     decide!(at, action => RouteAction {
         used: cluster_not_found_response_code, timeout, idle_timeout, retry_policy, priority,
-            upgrade_configs, max_stream_duration, cluster_specifier, hash_policy;
-        refused: metadata_match, prefix_rewrite, regex_rewrite, path_rewrite_policy,
-            path_rewrite, append_x_forwarded_host, flush_timeout, early_data_policy, rate_limits,
-            cors, retry_policy_typed_config, request_mirror_policies, hedge_policy,
-            internal_redirect_policy, internal_redirect_action, host_rewrite_specifier;
+            upgrade_configs, max_stream_duration, cluster_specifier, hash_policy, prefix_rewrite,
+            regex_rewrite, append_x_forwarded_host, host_rewrite_specifier;
+        refused: metadata_match, path_rewrite_policy, path_rewrite, flush_timeout,
+            early_data_policy, rate_limits, cors, retry_policy_typed_config,
+            request_mirror_policies, hedge_policy, internal_redirect_policy,
+            internal_redirect_action;
         // gRPC time-outs matter to gRPC.
         without_effect: max_grpc_timeout, grpc_timeout_offset,
             include_vh_rate_limits, max_internal_redirects;
@@ -182,6 +185,12 @@ fn forward(
     let own = retry_policy.as_ref().map(|policy| retry::compile(&place, policy)).transpose()?;
     let clusters = clusters(at, cluster_specifier.as_ref(), defaults, scope)?;
     let code = at.field("cluster_not_found_response_code");
+    let rewrites = rewrite::Given {
+        prefix: prefix_rewrite,
+        regex: regex_rewrite.as_ref(),
+        host: host_rewrite_specifier.as_ref(),
+        append_forwarded_host: *append_x_forwarded_host,
+    };
     Ok(Forward {
         total_weight: tcp::total(at, &clusters)?,
         clusters,
@@ -198,6 +207,7 @@ fn forward(
         retry: own.unwrap_or_else(|| defaults.retry.clone()),
         hash: hash::compile(&at.field("hash_policy"), hash_policy)?,
         upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
+        rewrite: rewrite::compile(at, &rewrites)?.map(Box::new),
     })
 }
 

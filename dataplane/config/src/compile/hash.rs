@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use api::envoy::matcher::RegexMatchAndSubstitute;
 use api::envoy::route::route_action::HashPolicy;
 use api::envoy::route::route_action::hash_policy::{Cookie, Header, PolicySpecifier};
 use api::envoy::types::{self, hash_policy::PolicySpecifier as TcpSpecifier};
@@ -10,7 +9,7 @@ use api::envoy::types::{self, hash_policy::PolicySpecifier as TcpSpecifier};
 use super::at::{At, Fault, decide};
 use super::{matcher, value};
 use crate::limits::MAX_HASH_POLICIES;
-use crate::snapshot::{self, HashMethod, HashRewrite};
+use crate::snapshot::{self, HashMethod};
 
 pub(crate) fn compile(
     at: &At<'_>,
@@ -61,15 +60,11 @@ fn header(at: &At<'_>, header: &Header) -> Result<HashMethod, Fault> {
         used: header_name, regex_rewrite;
     });
     let place = at.field("regex_rewrite");
+    let rewrite = regex_rewrite.as_ref().map(|given| matcher::substitution(&place, given));
     Ok(HashMethod::Header {
         name: matcher::header_name(&at.field("header_name"), header_name)?,
-        rewrite: regex_rewrite.as_ref().map(|given| rewrite(&place, given)).transpose()?,
+        rewrite: rewrite.transpose()?,
     })
-}
-
-fn rewrite(at: &At<'_>, given: &RegexMatchAndSubstitute) -> Result<HashRewrite, Fault> {
-    let (pattern, substitution) = matcher::substitute(at, given)?;
-    Ok(HashRewrite { pattern, substitution })
 }
 
 fn cookie(at: &At<'_>, cookie: &Cookie) -> Result<HashMethod, Fault> {

@@ -11,7 +11,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::at::{At, Fault, decide};
 use crate::limits::MAX_REGEX;
-use crate::snapshot::{HeaderMatch, QueryMatch, StringKind, StringMatch, ValueMatch};
+use crate::snapshot::{HeaderMatch, QueryMatch, StringKind, StringMatch, Substitution, ValueMatch};
 
 /// A `StringMatcher`.
 pub(crate) fn string(at: &At<'_>, matcher: &StringMatcher) -> Result<StringMatch, Fault> {
@@ -40,26 +40,24 @@ pub(crate) fn string(at: &At<'_>, matcher: &StringMatcher) -> Result<StringMatch
     Ok(StringMatch { kind, ignore_case })
 }
 
-/// A regular expression that has to match as a whole, in linear time as RE2 does.
-pub(crate) fn regex(at: &At<'_>, matcher: &RegexMatcher) -> Result<Regex, Fault> {
-    build(at, matcher, |regex| format!(r"\A(?:{regex})\z"))
-}
-
-fn build(
-    at: &At<'_>,
-    matcher: &RegexMatcher,
-    anchor: impl FnOnce(&str) -> String,
-) -> Result<Regex, Fault> {
+/// The pattern of a `RegexMatcher`.
+pub(crate) fn pattern<'m>(at: &At<'_>, matcher: &'m RegexMatcher) -> Result<&'m str, Fault> {
     decide!(at, matcher => RegexMatcher {
         used: regex;
         // RE2 is the only engine there is, so naming it changes nothing.
         without_effect: engine_type;
     });
-    let at = at.field("regex");
-    if regex.is_empty() {
-        return Err(at.missing("it may not be empty"));
+    match regex.as_str() {
+        "" => Err(at.field("regex").missing("it may not be empty")),
+        pattern => Ok(pattern),
     }
-    let mut builder = RegexBuilder::new(&anchor(regex));
+}
+
+/// A regular expression that has to match as a whole, in linear time as RE2 does.
+pub(crate) fn regex(at: &At<'_>, matcher: &RegexMatcher) -> Result<Regex, Fault> {
+    let regex = pattern(at, matcher)?;
+    let at = at.field("regex");
+    let mut builder = RegexBuilder::new(&format!(r"\A(?:{regex})\z"));
     let built = builder.size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).build();
     built.map_err(|error| {
         // The parser draws the pattern over several lines; the last one has the cause.
@@ -69,39 +67,19 @@ fn build(
     })
 }
 
-/// A `RegexMatchAndSubstitute`: what is looked for anywhere, and what takes its place, with groups
-/// as `${1}`.
-pub(crate) fn substitute(
+/// A `RegexMatchAndSubstitute`.
+pub(crate) fn substitution(
     at: &At<'_>,
     given: &RegexMatchAndSubstitute,
-) -> Result<(Regex, Box<[u8]>), Fault> {
+) -> Result<Substitution, Fault> {
     decide!(at, given => RegexMatchAndSubstitute {
         used: pattern, substitution;
     });
     let place = at.field("pattern");
     let Some(pattern) = pattern else { return Err(place.missing("it has to be given")) };
-    let regex = build(&place, pattern, str::to_owned)?;
-    let at = at.field("substitution");
-    let mut out = String::new();
-    let mut text = substitution.chars();
-    while let Some(c) = text.next() {
-        match c {
-            '$' => out.push_str("$$"),
-            '\\' => match text.next() {
-                Some('\\') => out.push('\\'),
-                Some(digit)
-                    if digit.to_digit(10).is_some_and(|n| (n as usize) < regex.captures_len()) =>
-                {
-                    out.push_str("${");
-                    out.push(digit);
-                    out.push('}');
-                }
-                _ => return Err(at.invalid("behind `\\` stands the number of a group, or `\\`")),
-            },
-            other => out.push(other),
-        }
-    }
-    Ok((regex, out.into_bytes().into()))
+    let pattern = self::pattern(&place, pattern)?;
+    Substitution::new(pattern, substitution)
+        .map_err(|cause| at.invalid(format!("`{pattern}`: {cause}")))
 }
 
 /// A `HeaderMatcher`, its deprecated forms included.

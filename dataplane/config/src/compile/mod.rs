@@ -26,6 +26,7 @@ mod matcher;
 mod outlier;
 mod rbac;
 mod retry;
+mod rewrite;
 mod route;
 pub(crate) mod scope;
 mod secret;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use api::envoy::route::virtual_host::TlsRequirementType;
 use api::envoy::route::{RouteConfiguration, VirtualHost};
 
 use super::action::{self, Defaults};
@@ -11,7 +12,7 @@ use super::headers::{self, Lists};
 use super::scope::Scope;
 use super::{http_filter, value};
 use crate::limits::{MAX_DIRECT_BODY, MAX_ROUTES, MAX_VIRTUAL_HOSTS};
-use crate::snapshot::{self, RouteAction, RouteTable};
+use crate::snapshot::{self, RequireTls, RouteAction, RouteTable};
 
 /// A route configuration. `inline`: it stands in a listener, so that by default the clusters that
 /// it names have to exist.
@@ -69,7 +70,7 @@ pub(crate) fn compile(
 fn has_overrides(table: &RouteTable) -> bool {
     let clusters = |route: &snapshot::Route| match &route.action {
         RouteAction::Forward(forward) => forward.clusters.iter().any(|c| !c.overrides.is_empty()),
-        RouteAction::Direct { .. } => false,
+        RouteAction::Direct { .. } | RouteAction::Redirect(_) => false,
     };
     let route = |route: &Arc<snapshot::Route>| !route.overrides.is_empty() || clusters(route);
     !table.overrides.is_empty()
@@ -88,9 +89,9 @@ fn virtual_host(
     decide!(at, host => VirtualHost {
         used: name, routes, request_headers_to_add, request_headers_to_remove,
             response_headers_to_add, response_headers_to_remove, include_request_attempt_count,
-            retry_policy, typed_per_filter_config;
+            retry_policy, require_tls, typed_per_filter_config;
         used_elsewhere: domains;
-        refused: matcher, require_tls, rate_limits, cors,
+        refused: matcher, rate_limits, cors,
             include_attempt_count_in_response, retry_policy_typed_config, hedge_policy,
             include_is_timeout_retry_header, request_mirror_policies, route_specifiers;
         without_effect: virtual_clusters, metadata, per_request_buffer_limit_bytes,
@@ -112,6 +113,11 @@ fn virtual_host(
     Ok(snapshot::VirtualHost {
         name: name.as_str().into(),
         routes: routes.collect::<Result<_, _>>()?,
+        require_tls: match value::enumeration(&at.field("require_tls"), *require_tls)? {
+            TlsRequirementType::None => RequireTls::Never,
+            TlsRequirementType::ExternalOnly => RequireTls::External,
+            TlsRequirementType::All => RequireTls::Always,
+        },
         attempt_count: *include_request_attempt_count,
         overrides: http_filter::overrides(at, typed_per_filter_config)?,
         headers: headers::changes(at, &lists)?,

@@ -199,7 +199,8 @@ pub struct Locality {
 pub struct Endpoint {
     /// Its address.
     pub address: SocketAddr,
-    /// Its name (`Endpoint.hostname`, else the name that it was found by).
+    /// Its name (`Endpoint.hostname`, else the name that it was found by), for routes that put it
+    /// into requests (`auto_host_rewrite`).
     pub hostname: Option<Arc<str>>,
     /// Its share (at least 1).
     pub weight: u32,

@@ -1,6 +1,6 @@
 //! What of a request says which host it goes to.
 
-use regex::bytes::Regex;
+use super::Substitution;
 
 /// `RouteAction.HashPolicy`.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub enum HashMethod {
         /// Its name in lower case; `:path` and its kin too.
         name: Box<[u8]>,
         /// What each value becomes first (`regex_rewrite`).
-        rewrite: Option<HashRewrite>,
+        rewrite: Option<Substitution>,
     },
     /// The value of a cookie.
     Cookie {
@@ -33,13 +33,4 @@ pub enum HashMethod {
     SourceIp,
     /// The first value of a query parameter.
     QueryParameter(Box<[u8]>),
-}
-
-/// `RegexMatchAndSubstitute`
-#[derive(Debug)]
-pub struct HashRewrite {
-    /// What is replaced, wherever it stands.
-    pub pattern: Regex,
-    /// By what, with `${1}` for the first group.
-    pub substitution: Box<[u8]>,
 }

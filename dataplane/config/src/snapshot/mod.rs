@@ -10,8 +10,10 @@ mod listener;
 mod matcher;
 mod outlier;
 mod rbac;
+mod rewrite;
 mod route;
 mod route_list;
+mod substitution;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,8 +28,10 @@ pub use listener::*;
 pub use matcher::*;
 pub use outlier::*;
 pub use rbac::*;
+pub use rewrite::*;
 pub use route::*;
 pub use route_list::RouteList;
+pub use substitution::Substitution;
 
 /// All that a worker needs to know, as of one moment.
 #[derive(Debug, Default)]

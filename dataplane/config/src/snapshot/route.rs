@@ -6,7 +6,10 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use regex::bytes::Regex;
 
-use super::{Format, HashPolicy, HeaderMatch, Overrides, QueryMatch, RouteList, Weighted};
+use super::{
+    Format, HashPolicy, HeaderMatch, HostRewrite, Overrides, QueryMatch, Redirect, RequireTls,
+    Rewrite, RouteList, Weighted,
+};
 
 /// `RouteConfiguration`, compiled.
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ pub struct VirtualHost {
     pub name: Arc<str>,
     /// Its routes, first match wins.
     pub routes: RouteList,
+    /// Which of its requests are sent away to come again by HTTPS.
+    pub require_tls: RequireTls,
     /// Adds `x-envoy-attempt-count` to the upstream request.
     pub attempt_count: bool,
     /// Changes to headers.
@@ -103,6 +108,8 @@ pub enum RouteAction {
         /// The body.
         body: Arc<[u8]>,
     },
+    /// Sends the client elsewhere.
+    Redirect(Box<Redirect>),
 }
 
 /// `RouteAction` with a cluster.
@@ -124,6 +131,31 @@ pub struct Forward {
     pub hash: Vec<HashPolicy>,
     /// Upgrades on this route: lower-case name and whether it is on.
     pub upgrades: Vec<(Box<str>, bool)>,
+    /// What is changed of the request's path and authority.
+    pub rewrite: Option<Box<Rewrite>>,
+}
+
+impl Forward {
+    /// To no cluster at all: every request is answered as one for a cluster that is not there
+    /// (`non_forwarding_action`).
+    pub fn nowhere() -> Self {
+        Self {
+            clusters: Vec::new(),
+            total_weight: 0,
+            timeout: None,
+            idle_timeout: None,
+            cluster_not_found: 503,
+            retry: None,
+            upgrades: Vec::new(),
+            hash: Vec::new(),
+            rewrite: None,
+        }
+    }
+
+    /// The authority becomes the name of the endpoint that is chosen (`auto_host_rewrite`).
+    pub fn names_endpoint(&self) -> bool {
+        self.rewrite.as_ref().is_some_and(|r| matches!(r.host, Some(HostRewrite::Endpoint)))
+    }
 }
 
 /// `RetryPolicy`, as far as it is understood.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use config::snapshot::{HashMethod, HashPolicy, HashRewrite};
+use config::snapshot::{HashMethod, HashPolicy, Substitution};
 
 use super::{Origin, request, xxh64};
 use crate::fixture::{get, head};
@@ -51,10 +51,7 @@ fn lines_of_one_name_count_whatever_their_order_is() {
 
 #[test]
 fn values_may_be_rewritten_first() {
-    let rewrite = HashRewrite {
-        pattern: regex::bytes::Regex::new("([a-z]+)-[0-9]+").unwrap(),
-        substitution: b"${1}!".as_slice().into(),
-    };
+    let rewrite = Substitution::new("([a-z]+)-[0-9]+", r"\1!").unwrap();
     let name = b"x-k".as_slice().into();
     let policy = of(HashMethod::Header { name, rewrite: Some(rewrite) });
     let with = head("GET / HTTP/1.1\nhost: a\nx-k: ab-1, cd-22");

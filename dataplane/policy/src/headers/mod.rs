@@ -14,6 +14,7 @@ pub(crate) mod text;
 pub use changes::need_facts;
 pub use request::{Attempt, RequestContext, forward, request, retry};
 pub use response::{local, local_changes, local_grpc, local_grpc_status, response, returned};
+pub(crate) use text::join_with;
 
 #[cfg(test)]
 mod tests;

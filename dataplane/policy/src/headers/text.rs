@@ -39,6 +39,16 @@ pub(super) fn set(head: &mut Head, name: &[u8], value: impl fmt::Display) {
 /// Puts all lines of a name into one, with what `add` writes as its last element. As in Envoy the
 /// client's own lines are joined by a comma alone.
 pub(super) fn join(head: &mut Head, name: &[u8], separator: &[u8], add: impl FnOnce(&mut Vec<u8>)) {
+    join_with(head, name, separator, |_, out| add(out));
+}
+
+/// [`join`], where the last element is made from the head itself.
+pub(crate) fn join_with(
+    head: &mut Head,
+    name: &[u8],
+    separator: &[u8],
+    add: impl FnOnce(&Head, &mut Vec<u8>),
+) {
     scratch::with(|out| {
         for value in head.values(name) {
             if !out.is_empty() {
@@ -49,7 +59,7 @@ pub(super) fn join(head: &mut Head, name: &[u8], separator: &[u8], add: impl FnO
         if !out.is_empty() {
             out.extend_from_slice(separator);
         }
-        add(out);
+        add(head, out);
         head.set(name, out);
     });
 }

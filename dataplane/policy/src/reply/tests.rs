@@ -3,7 +3,7 @@ use wire::head::Head;
 
 use super::{Reason, refused};
 
-const ALL: [Reason; 28] = [
+const ALL: &[Reason] = &[
     Reason::AbsolutePathRejected,
     Reason::ChainNotFound,
     Reason::ClusterNotFound,
@@ -25,8 +25,10 @@ const ALL: [Reason; 28] = [
     Reason::RequestIdleTimeout,
     Reason::RequestTimeout,
     Reason::ResponseTimeout,
+    Reason::RewriteInvalid,
     Reason::RouteNotFound,
     Reason::StreamIdleTimeout,
+    Reason::TlsRequired,
     Reason::UpgradeRefused,
     Reason::UpstreamOverflow,
     Reason::UpstreamProtocolError,
@@ -36,13 +38,13 @@ const ALL: [Reason; 28] = [
 
 #[test]
 fn every_reason_has_a_code_of_its_own() {
-    let mut codes = ALL.map(Reason::code);
+    let mut codes: Vec<_> = ALL.iter().map(|reason| reason.code()).collect();
     codes.sort_unstable();
     assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "{codes:?}");
     for reason in ALL {
         let reply = reason.reply();
         assert!(!reply.code.is_empty() && !reply.details.is_empty(), "{reason:?}");
-        assert!(matches!(reply.status, 0 | 200 | 307 | 400..=599), "{reason:?}");
+        assert!(matches!(reply.status, 0 | 200 | 301 | 307 | 400..=599), "{reason:?}");
         assert!(!reply.code.contains(|c: char| !c.is_ascii_lowercase() && c != '_'), "{reason:?}");
     }
 }

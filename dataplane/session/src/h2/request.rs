@@ -89,9 +89,6 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let DownState::Http2(two) = &mut down.state else { return };
         let mut stream = Stream::new(key, &self.io.head, now);
-        let scheme = self.io.head.get(self.io.head.scheme);
-        let is_https = scheme.eq_ignore_ascii_case(b"https");
-        stream.scheme = Some(if is_https { "https" } else { "http" });
         returning.id = handle.id;
         returning.is_whole = self.io.head.framing == Framing::None;
         let limit = two.serving.manager.request_timeout.filter(|_| !returning.is_whole);

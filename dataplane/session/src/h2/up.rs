@@ -165,8 +165,9 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Brings the request's head back into `io.head`.
-    fn read_request_head(&mut self, key: Key) -> Option<()> {
+    pub(crate) fn read_request_head(&mut self, key: Key) -> Option<()> {
         let stream = self.streams.get(key)?;
+        // What we have written is within what we accept.
         let limits = h1::Limits {
             head_bytes_max: h1::HEAD_BYTES_MAX,
             fields_max: h1::FIELDS_MAX,

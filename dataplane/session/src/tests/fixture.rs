@@ -158,6 +158,7 @@ pub(super) fn forward(clusters: &[(u32, u32)]) -> Forward {
         retry: None,
         hash: Vec::new(),
         upgrades: Vec::new(),
+        rewrite: None,
     }
 }
 

@@ -3,7 +3,7 @@
 /// Whether this is `host [":" port]` of RFC 9110, 7.2, with the readings left out that two
 /// implementations could take differently: no user information, no percent-encoding, no empty
 /// host before a port, no empty port and none beyond 65535.
-pub(crate) fn is_valid(authority: &[u8]) -> bool {
+pub fn is_valid(authority: &[u8]) -> bool {
     let (host, port) = split(authority);
     is_host(host) && port.is_none_or(is_port)
 }

@@ -13,9 +13,8 @@ mod refusal;
 mod request;
 mod response;
 
-pub(crate) use authority::{
-    is_valid as is_authority, is_valid_with_port as is_authority_with_port,
-};
+pub use authority::is_valid as is_authority;
+pub(crate) use authority::is_valid_with_port as is_authority_with_port;
 pub use body::{Body, CHUNK_LINE_BYTES_MAX, Step, TRAILER_BYTES_MAX};
 pub use encode::{
     CHUNK_END, LAST_CHUNK, Sink, chunk_head, encode_request, encode_response, reason_phrase,

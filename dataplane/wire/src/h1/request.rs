@@ -109,6 +109,7 @@ fn read_absolute(head: &mut Head, text: &[u8], target: &[u8]) -> Result<(), Refu
     if !authority::is_valid(name) {
         return Err(refusal::TARGET);
     }
+    head.scheme = fields::span(head, text, scheme);
     head.authority = fields::span(head, text, name);
     head.path = match path {
         [] => head.add_bytes(b"/"),

@@ -362,8 +362,7 @@ fn routes() {
     let cases = [
         (
             route("match: {prefix: /}"),
-            "routes[0]: `route` or `direct_response` has to be given \
-            (config.missing)",
+            "routes[0]: `route`, `redirect` or `direct_response` has to be given (config.missing)",
         ),
         (
             route("match: {}\nroute: {cluster: c}"),
@@ -385,9 +384,13 @@ fn routes() {
             `a b` is no header name (config.invalid)",
         ),
         (
-            route("match: {prefix: /}\nredirect: {}"),
-            "routes[0].redirect: redirects are not \
-            supported (config.unsupported)",
+            route("match: {prefix: /}\nredirect: {port_redirect: 70000}"),
+            "routes[0].redirect.port_redirect: 70000 is more than 65535 (config.invalid)",
+        ),
+        (
+            route("match: {prefix: /}\nredirect: {host_redirect: \"a b\"}"),
+            "routes[0].redirect.host_redirect: `a b` has characters that no URL may have \
+            (config.invalid)",
         ),
     ];
     for (yaml, expected) in cases {
@@ -400,9 +403,37 @@ fn actions() {
     let route = |lines: &str| with_route(lines);
     let cases = [
         (
-            route("match: {prefix: /}\nroute: {cluster: c, prefix_rewrite: /x}"),
+            route("match: {prefix: /}\nroute: {cluster: c, prefix_rewrite: x}"),
             "routes[0].route.\
-            prefix_rewrite: this field is not supported (config.unsupported)",
+            prefix_rewrite: `x` is not the beginning of a path (config.invalid)",
+        ),
+        (
+            route(
+                "match: {prefix: /}\nroute: {cluster: c, prefix_rewrite: /x, regex_rewrite: \
+                 {pattern: {regex: a}, substitution: b}}",
+            ),
+            "routes[0].route: one of `prefix_rewrite` and `regex_rewrite` at the most \
+             (config.invalid)",
+        ),
+        (
+            route(
+                "match: {prefix: /}\nroute: {cluster: c, regex_rewrite: \
+                 {pattern: {regex: a}, substitution: '\\1'}}",
+            ),
+            "routes[0].route.regex_rewrite: `a`: the substitution names the group 1; there is \
+             none (config.invalid)",
+        ),
+        (
+            route("match: {prefix: /}\nroute: {cluster: c, host_rewrite_literal: a/b}"),
+            "routes[0].route.host_rewrite_literal: `a/b` is not a host (config.invalid)",
+        ),
+        (
+            route(
+                "match: {prefix: /}\nroute: {cluster: c, path_rewrite_policy: {name: a, \
+                 typed_config: {\"@type\": type.googleapis.com/envoy.config.core.v3.Pipe}}}",
+            ),
+            "routes[0].route.\
+            path_rewrite_policy: this field is not supported (config.unsupported)",
         ),
         (
             route("match: {prefix: /}\nroute: {cluster_header: x}"),
@@ -462,9 +493,8 @@ fn hosts_and_unknown_clusters() {
             (config.invalid)",
         ),
         (
-            host("domains: [a], require_tls: ALL"),
-            "require_tls: this field is not supported \
-            (config.unsupported)",
+            host("domains: [a], include_attempt_count_in_response: true"),
+            "include_attempt_count_in_response: this field is not supported (config.unsupported)",
         ),
     ];
     for (yaml, expected) in cases {

@@ -1,0 +1,113 @@
+//! Routing with real Envoy as the judge: redirects, rewrites, weights, mirrors, time-outs, retries.
+//!
+//! Every case of the tables is asked by HTTP/1.1 and by HTTP/2. One that is meant to differ names
+//! the line of `docs/differences-from-envoy.md` that says why.
+
+#[path = "differential_routing/cases.rs"]
+mod cases;
+mod common;
+#[allow(dead_code)] // shared with another test, which uses the rest
+#[path = "differential/harness.rs"]
+mod harness;
+#[allow(dead_code)]
+#[path = "differential/wire.rs"]
+mod wire;
+
+use std::thread;
+
+use cases::{Case, Setting};
+use harness::{Curled, Judge, Outcome, Pair};
+use wire::Message;
+
+#[test]
+fn routing_is_envoys() {
+    let Some(judge) = Judge::find("routing_is_envoys") else { return };
+    // One after the other they would mostly wait: for starts, and for what does not come.
+    let judged = thread::scope(|scope| {
+        let each = cases::settings().into_iter().map(|setting| {
+            let judge = &judge;
+            scope.spawn(move || judge_setting(judge, setting))
+        });
+        let each: Vec<_> = each.collect();
+        each.into_iter().map(|one| one.join().expect("judged")).collect::<Vec<_>>()
+    });
+    let count: usize = judged.iter().map(|(count, _)| count).sum();
+    let failures: Vec<_> = judged.into_iter().flat_map(|(_, failures)| failures).collect();
+    println!("{count} requests compared");
+    assert!(failures.is_empty(), "{} of {count} differ\n{}", failures.len(), failures.join("\n"));
+}
+
+/// How many requests were compared, and which of them differ.
+fn judge_setting(judge: &Judge, setting: &Setting) -> (usize, Vec<String>) {
+    let pair = Pair::start(judge, setting.name, &setting.bootstrap());
+    let (mut count, mut failures) = (0, Vec::new());
+    for case in setting.cases {
+        let (envoy, ours) = pair.ask(case.request);
+        let (envoy, ours) = (steady(envoy), steady(ours));
+        count += 1;
+        note(&mut failures, setting, case, "HTTP/1.1", envoy == ours, (&envoy, &ours));
+        if !case.by_http2 {
+            continue;
+        }
+        let (path, arguments) = case.curl();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let Some((envoy, ours)) = pair.curl(&path, &arguments) else {
+            common::skip("routing_is_envoys", "no curl, so not by HTTP/2");
+            continue;
+        };
+        let (envoy, ours) = (steady_curled(envoy), steady_curled(ours));
+        count += 1;
+        note(&mut failures, setting, case, "HTTP/2", envoy == ours, (&envoy, &ours));
+    }
+    (count, failures)
+}
+
+fn note<T: std::fmt::Debug>(
+    failures: &mut Vec<String>,
+    setting: &Setting,
+    case: &Case,
+    by: &str,
+    is_same: bool,
+    (envoy, ours): (&T, &T),
+) {
+    let name = format!("{}/{:?} by {by}", setting.name, case.request);
+    match (is_same, case.differs) {
+        (true, None) | (false, Some(_)) => {}
+        (true, Some(line)) => failures.push(format!("{name}: no longer differs ({line})")),
+        (false, None) => failures.push(format!("{name}:\n  envoy {envoy:#?}\n  ours  {ours:#?}")),
+    }
+}
+
+/// Without what depends on the moment: the order in which copies of a request arrive, and what is
+/// left of the time after a retry's pause.
+fn steady(mut outcome: Outcome) -> Outcome {
+    steady_messages(&mut outcome.upstream);
+    outcome
+}
+
+fn steady_curled(mut curled: Curled) -> Curled {
+    steady_messages(&mut curled.upstream);
+    curled
+}
+
+fn steady_messages(messages: &mut [Message]) {
+    for message in messages.iter_mut() {
+        let left = message.fields.get_mut("x-envoy-expected-rq-timeout-ms");
+        for value in left.into_iter().flatten() {
+            if value.parse::<u32>().is_ok_and(|left| (14_000..=15_000).contains(&left)) {
+                "about 15000".clone_into(value);
+            }
+        }
+    }
+    messages.sort_by_key(|message| format!("{message:?}"));
+}
+
+#[test]
+fn listed_differences_are_documented() {
+    let page = include_str!("../../../docs/differences-from-envoy.md");
+    for setting in cases::settings() {
+        for line in setting.cases.iter().filter_map(|case| case.differs) {
+            assert!(page.contains(line), "{}: docs lack {line:?}", setting.name);
+        }
+    }
+}
