@@ -24,6 +24,8 @@ const APART: &[&str] =
 pub(crate) struct Programs {
     pub(crate) ringway_proxy: PathBuf,
     pub(crate) ringway: PathBuf,
+    /// Whether the kernel lets our proxy have its bypass of the local hop.
+    pub(crate) has_bypass: bool,
     /// The byte proxy on the bare ring, and the one that splices by hand.
     pub(crate) bare: Option<PathBuf>,
     pub(crate) splice: Option<PathBuf>,
@@ -61,6 +63,7 @@ impl Programs {
         Ok(Self {
             ringway_proxy: ours("ringway-proxy")?,
             ringway: ours("ringway")?,
+            has_bypass: bypass::Bypass::start(&bypass::Options::default()).is_ok(),
             bare: ours("examples/bare").ok(),
             splice: ours("ladder-splice").ok(),
             envoy: kit::around::envoy(&target),

@@ -8,7 +8,9 @@ use crate::{
     hold,
     peer::{
         Front,
-        Make::{self, Envoy, Haproxy, Limit, Nginx, Pingora, Ringway, RingwayEpoll, Rung},
+        Make::{
+            self, Envoy, Haproxy, Limit, Nginx, Pingora, Ringway, RingwayBypass, RingwayEpoll, Rung,
+        },
     },
     place::Place,
     start,
@@ -51,9 +53,10 @@ enum What {
     Churn,
 }
 
-const WEB: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Nginx, Pingora, Limit];
+const WEB: &[Make] = &[Ringway, RingwayEpoll, RingwayBypass, Envoy, Haproxy, Nginx, Pingora, Limit];
 const HTTP2: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Limit];
 const BYTES: &[Make] = &[Ringway, RingwayEpoll, Envoy, Haproxy, Limit];
+const SMALL: &[Make] = &[Ringway, RingwayEpoll, RingwayBypass, Envoy, Haproxy, Limit];
 const LADDER: &[Make] = &[
     Limit,
     Rung("ladder-ring"),
@@ -104,7 +107,7 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario {
         name: "tcp-small",
         about: "64 bytes to and fro over 1, 64 and 512 connections",
-        makes: BYTES,
+        makes: SMALL,
         what: What::Traffic(
             Front::Tcp,
             &[

@@ -27,6 +27,8 @@ pub struct Parts<A> {
     pub secrets: Secrets,
     /// Set once a first whole configuration is in force.
     pub live: Arc<Live>,
+    /// Optional features and their state, for `/server_info`.
+    pub features: Vec<(&'static str, String)>,
     /// `/stats` of the admin port.
     pub stats: Report,
     /// `/clusters` of the admin port.
@@ -69,7 +71,7 @@ pub fn run<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(), AgentErr
 
 /// The same on a runtime that is there already.
 pub async fn run_on<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(), AgentError> {
-    let Parts { apply, secrets, live, stats, clusters, quit, version } = parts;
+    let Parts { apply, secrets, live, features, stats, clusters, quit, version } = parts;
     let stop = || quit.subscribe();
     let apply = Shared(Arc::new(Mutex::new(apply)));
     let mut tasks = tokio::task::JoinSet::new();
@@ -78,7 +80,7 @@ pub async fn run_on<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(),
         let node = (config.node.id.clone(), config.node.cluster.clone());
         let started = Instant::now();
         let quit = quit.clone();
-        let admin = Admin { version, node, live, stats, clusters, quit, started };
+        let admin = Admin { version, node, live, features, stats, clusters, quit, started };
         tasks.spawn(admin::serve(listener, admin, stop()));
     }
     if let Some(source) = config.identity {

@@ -31,6 +31,23 @@ pub(crate) struct Args {
     #[arg(long, env = "RINGWAY_DRIVER", default_value = "auto", value_name = "auto|uring|epoll")]
     pub(crate) driver: Which,
 
+    /// Lets bytes between the application and this sidecar pass by the loopback's TCP where
+    /// kernel and rights allow it, see docs/local-bypass.md. CGROUP is the folder of the control
+    /// group in which both run; by default the root of those that are mounted here
+    #[arg(
+        long,
+        value_name = "CGROUP",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "auto"
+    )]
+    pub(crate) local_bypass: Option<PathBuf>,
+
+    /// Lets the kernel seal and open TLS records of TLS 1.3 where it can. Not built beyond asking
+    /// the kernel: TLS stays in this process, and a line of the log says why
+    #[arg(long)]
+    pub(crate) kernel_tls: bool,
+
     /// Seconds that connections have to end in after SIGTERM
     #[arg(long, default_value = "5", value_name = "SECONDS")]
     pub(crate) drain_time_s: u64,

@@ -22,6 +22,13 @@ pub(crate) struct Crew {
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
+/// How every worker speaks to the kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel {
+    pub(crate) which: Which,
+    pub(crate) limits: Limits,
+}
+
 /// How every worker is made to look up.
 #[derive(Clone, Default)]
 pub(crate) struct Wakers(Arc<Mutex<Vec<Waker>>>);
@@ -40,7 +47,7 @@ impl Crew {
     /// Starts so many workers; each has its driver when this returns.
     pub(crate) fn start(
         workers: usize,
-        which: Which,
+        kernel: Kernel,
         applier: &Applier,
         wakers: Wakers,
         counters: &[Arc<Counters>],
@@ -51,7 +58,7 @@ impl Crew {
         for index in 0..workers {
             let cpu = cpus.get(index % cpus.len().max(1)).copied();
             let counters = counters.get(index).cloned().unwrap_or_default();
-            crew.start_one(index, workers, which, cpu, applier.reader(), counters)?;
+            crew.start_one(index, workers, kernel, cpu, applier.reader(), counters)?;
         }
         Ok(crew)
     }
@@ -60,7 +67,7 @@ impl Crew {
         &mut self,
         index: usize,
         workers: usize,
-        which: Which,
+        kernel: Kernel,
         cpu: Option<usize>,
         reader: Reader,
         counters: Arc<Counters>,
@@ -76,9 +83,9 @@ impl Crew {
             {
                 tracing::warn!(cpu, %error, "a worker is not pinned");
             }
-            match which {
-                Which::Uring => run(Uring::new(&Limits::default()), spec, &told),
-                Which::Epoll | Which::Auto => run(Epoll::new(&Limits::default()), spec, &told),
+            match kernel.which {
+                Which::Uring => run(Uring::new(&kernel.limits), spec, &told),
+                Which::Epoll | Which::Auto => run(Epoll::new(&kernel.limits), spec, &told),
             }
         };
         let hint = "check the limits of threads, memory and open files";

@@ -3,6 +3,8 @@
 mod args;
 mod crew;
 mod failure;
+mod kernel_tls;
+mod local;
 mod serve;
 mod signals;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use agent::admin::Report;
 use agent::{AgentConfig, AgentError, Applier, Parts, Surroundings};
 use config::snapshot::Bound;
 use config::{Bootstrap, Compiler, ListenerOptions, Update};
@@ -14,8 +15,10 @@ use session::Counters;
 use tokio::sync::watch;
 
 use crate::args::Args;
-use crate::crew::{Crew, Wakers, report};
+use crate::crew::{Crew, Kernel, Wakers, report};
 use crate::failure::Failure;
+use crate::kernel_tls;
+use crate::local::Local;
 use crate::signals::{EndsProcess, Signals};
 
 /// `--mode validate`
@@ -43,13 +46,19 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     let settings = settings(&bootstrap)?;
     let which = driver(args.driver)?;
     let workers = machine::workers(args.concurrency);
+    // Before anything listens: what began before takes no part.
+    let local = Local::start(args.local_bypass.as_deref());
+    let features =
+        vec![("local_bypass", local.state()), ("kernel_tls", kernel_tls::state(args.kernel_tls))];
     let wakers = Wakers::default();
     let resources = bootstrap.take_resources();
     let applier = load(resources, workers, &wakers, settings.control.is_some())?;
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let crew = Crew::start(workers, which, &applier, wakers, &counters)?;
+    let kernel = Kernel { which, limits: local.limits() };
+    let crew = Crew::start(workers, kernel, &applier, wakers, &counters)?;
     let (quit, _) = watch::channel(false);
-    let agent = start_agent(settings, applier, counters, quit.clone())?;
+    let stats: Report = Arc::new(move || report(&counters) + &local.report());
+    let agent = start_agent(settings, applier, features, stats, quit.clone())?;
     tracing::info!(workers, driver = ?which, "serving");
     // What start-up has used is given back before the first connection comes.
     machine::trim();
@@ -134,13 +143,15 @@ fn bind(
 fn start_agent(
     settings: AgentConfig,
     mut applier: Applier,
-    counters: Vec<Arc<Counters>>,
+    features: Vec<(&'static str, String)>,
+    stats: Report,
     quit: watch::Sender<bool>,
 ) -> Result<JoinHandle<Result<(), AgentError>>, Failure> {
     let parts = Parts {
         secrets: applier.secrets(),
         live: applier.live(),
-        stats: Arc::new(move || report(&counters)),
+        features,
+        stats,
         clusters: applier.clusters_report(),
         apply: applier,
         quit,

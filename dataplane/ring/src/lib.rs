@@ -13,6 +13,7 @@ pub mod buf;
 pub mod driver;
 mod engine;
 pub mod epoll;
+pub mod kernel_tls;
 pub mod machine;
 pub mod pieces;
 mod pipe;

@@ -67,6 +67,11 @@ impl Pipes {
         Self { idle: Vec::with_capacity(IDLE_MAX), in_use: 0, limit }
     }
 
+    /// Whether there never is one.
+    pub(crate) fn are_off(&self) -> bool {
+        self.limit == 0
+    }
+
     /// An empty pipe; `None` where all are in use or the process has no descriptors left.
     pub(crate) fn take(&mut self) -> Option<Pipe> {
         if self.in_use >= self.limit {

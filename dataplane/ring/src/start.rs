@@ -58,7 +58,8 @@ pub struct Limits {
     /// Bytes of scratch buffers ([`crate::Pool::take`]) in use at once.
     pub scratch_bytes: usize,
     /// Pipes for relays. Each holds up to 1 MiB of kernel memory while it carries data. Where they
-    /// run out a relay ends as [`crate::RelayEnd::Drained`] and the caller copies.
+    /// run out a relay ends as [`crate::RelayEnd::Drained`] and the caller copies. 0: every relay
+    /// is refused.
     pub pipes: usize,
     /// Polls for up to 50 µs before sleeping where that has paid off lately. Not where another busy
     /// thread has the same CPU: it would wait meanwhile.

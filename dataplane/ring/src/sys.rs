@@ -143,10 +143,19 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Lets a later `bind` set the address only: the port is chosen by `connect`.
 pub(crate) fn bind_without_port(socket: BorrowedFd<'_>) -> io::Result<()> {
     let yes: libc::c_int = 1;
-    let (fd, option) = (socket.as_raw_fd(), libc::IP_BIND_ADDRESS_NO_PORT);
-    let (value, size) = (ptr::from_ref(&yes).cast(), size_of::<libc::c_int>() as u32);
-    // SAFETY: the kernel reads one number from `yes`.
-    let done = unsafe { libc::setsockopt(fd, libc::SOL_IP, option, value, size) };
+    set_option(socket, libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, &yes.to_ne_bytes())
+}
+
+/// Puts a protocol on top of a connected socket's TCP, by its name.
+pub(crate) fn set_upper_protocol(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    set_option(socket, libc::SOL_TCP, libc::TCP_ULP, name.as_bytes())
+}
+
+fn set_option(socket: BorrowedFd<'_>, level: i32, option: i32, value: &[u8]) -> io::Result<()> {
+    let size = value.len() as libc::socklen_t;
+    // SAFETY: the kernel reads at most `size` bytes of `value`.
+    let done =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value.as_ptr().cast(), size) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

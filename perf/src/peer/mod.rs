@@ -29,6 +29,8 @@ pub(crate) enum Make {
     Ringway,
     /// Ringway where io_uring is forbidden.
     RingwayEpoll,
+    /// Ringway whose local hops pass by TCP; here both of them are local.
+    RingwayBypass,
     Envoy,
     Haproxy,
     Nginx,
@@ -46,6 +48,7 @@ impl Make {
         match self {
             Self::Ringway => "ringway",
             Self::RingwayEpoll => "ringway-epoll",
+            Self::RingwayBypass => "ringway-bypass",
             Self::Envoy => "envoy",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
@@ -59,6 +62,8 @@ impl Make {
     pub(crate) fn is_there(self, programs: &Programs) -> bool {
         match self {
             Self::Ringway | Self::RingwayEpoll => true,
+            // Where it is not to be had the proxy would go on without it, under a wrong name.
+            Self::RingwayBypass => programs.has_bypass,
             Self::Limit => programs.bare.is_some() && programs.splice.is_some(),
             Self::Rung(program) => programs.rung(program).is_file(),
             Self::Envoy => programs.envoy.is_some(),
@@ -109,7 +114,7 @@ impl Peer {
         match make {
             Make::Haproxy => haproxy::start(&mut peer, front, place)?,
             Make::Nginx => nginx::start(&mut peer, place)?,
-            Make::Ringway | Make::RingwayEpoll | Make::Envoy => {
+            Make::Ringway | Make::RingwayEpoll | Make::RingwayBypass | Make::Envoy => {
                 ours::start(&mut peer, front, place)?;
             }
             Make::Pingora => {

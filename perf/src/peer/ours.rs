@@ -70,6 +70,7 @@ pub(super) fn words(make: Make, place: &Place, path: &str) -> Vec<String> {
             vec![program, "--disable-hot-restart".to_owned()]
         }
         Make::RingwayEpoll => vec![ringway(), "--driver".to_owned(), "epoll".to_owned()],
+        Make::RingwayBypass => vec![ringway(), "--local-bypass".to_owned()],
         _ => vec![ringway()],
     };
     words.extend(["-c", path, "--concurrency", "1", "-l", "error"].map(str::to_owned));

@@ -3,6 +3,7 @@
 mod clusters;
 mod guard;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Admin {
     pub node: (String, String),
     /// Whether configuration is in force.
     pub live: Arc<Live>,
+    /// Optional features and their state.
+    pub features: Vec<(&'static str, String)>,
     /// `/stats`, in Envoy's `name: value` lines.
     pub stats: Report,
     /// `/clusters`.
@@ -159,12 +162,16 @@ impl Admin {
         let state = if self.live.get() { "LIVE" } else { "PRE_INITIALIZING" };
         let uptime = format!("{}s", self.started.elapsed().as_secs());
         let (id, cluster) = &self.node;
+        let features = self.features.iter().map(|(name, state)| (*name, state.as_str()));
+        let features: BTreeMap<&str, &str> = features.collect();
         let info = serde_json::json!({
             "version": format!("ringway/{}", self.version),
             "state": state,
             "uptime_current_epoch": uptime,
             "uptime_all_epochs": uptime,
             "node": { "id": id, "cluster": cluster },
+            // Envoy has no such field.
+            "ringway_features": features,
         });
         let mut response = text(StatusCode::OK, format!("{info:#}\n"));
         let json = HeaderValue::from_static("application/json");

@@ -3,6 +3,8 @@
 // Each test program takes what it needs.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod pods;
+
 use std::net::{SocketAddr, TcpListener};
 
 pub(crate) use kit::around::skip;

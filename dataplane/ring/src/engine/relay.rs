@@ -70,6 +70,9 @@ impl<K: Kernel> Engine<K> {
         most: u64,
     ) -> io::Result<()> {
         let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        if self.core.pipes.are_off() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "there are no pipes"));
+        }
         let sockets = &mut self.core.sockets;
         match sockets.heard(source) {
             Some(from) if from.life != Life::Stream => return refused("source is not connected"),

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use ringway_ring::{Buf, Driver, Event, Failure, Op, RelayEnd, Relayed, Size, Socket, What};
+use ringway_ring::{
+    Buf, Driver, Event, Failure, Limits, Op, RelayEnd, Relayed, Size, Socket, What,
+};
 
 use crate::kit::{Made, World, is, on_both, pattern, read_all, write_all};
 
@@ -18,6 +20,7 @@ on_both!(
     the_destination_fails,
     closing_an_end_ends_it_silently,
     what_cannot_be_relayed_is_refused,
+    without_pipes_nothing_is_relayed,
 );
 
 fn relayed(socket: Socket) -> impl Fn(&Event) -> Option<Relayed> {
@@ -52,6 +55,13 @@ fn carry(driver: &mut impl Driver, event: Event, ends: [Socket; 2], done: &mut [
         What::Sent(_) | What::Paused => {}
         other => panic!("{other:?}"),
     }
+}
+
+fn without_pipes_nothing_is_relayed<D: Made>() {
+    let mut world = World::<D>::with(&Limits { pipes: 0, ..Limits::default() });
+    let ((front, _client), (back, _server)) = (world.pair(), world.outgoing());
+    let refused = world.driver.relay(front, back, u64::MAX).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
 }
 
 fn bulk_is_relayed_both_ways<D: Made>() {

@@ -6,8 +6,9 @@ use std::process::Command;
 use crate::run::{output, quietly};
 
 /// Packages and what they are for.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("ca-certificates", "to reach the registries"),
+    ("clang", "to compile the eBPF programs of the local bypass"),
     ("curl", "a client that is not ours"),
     ("fonts-dejavu-core", "letters in the histograms' pictures"),
     ("haproxy", "a peer that is measured beside ours"),

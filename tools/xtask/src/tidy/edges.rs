@@ -15,7 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("upstream", &["config"]),
     ("session", &["ring", "wire", "tls", "config", "policy", "upstream"]),
     ("agent", &["api", "config", "tls"]),
-    ("proxy", &["ring", "session", "agent", "config"]),
+    ("proxy", &["ring", "bypass", "session", "agent", "config"]),
     ("source", &["api"]),
     ("model", &["api", "source"]),
     ("translate", &["api", "model"]),
@@ -29,7 +29,8 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// What tests of a crate may know besides.
-const TEST_EDGES: &[(&str, &[&str])] = &[("translate", &["source"]), ("proxy", &["kit"])];
+const TEST_EDGES: &[(&str, &[&str])] =
+    &[("translate", &["source"]), ("proxy", &["kit"]), ("bypass", &["kit"])];
 
 /// Crates that may know any of ours.
 const FREE: [&str; 3] = ["benches", "perf", "fuzz"];

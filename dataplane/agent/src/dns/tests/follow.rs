@@ -36,6 +36,7 @@ impl Agent {
             apply,
             secrets,
             live: live.clone(),
+            features: Vec::new(),
             stats,
             clusters,
             quit: quit.clone(),
