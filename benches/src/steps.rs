@@ -1,7 +1,7 @@
 //! The steps of a request, each with the instructions that it may take.
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,12 +132,12 @@ fn change_request() -> Run {
         let context = RequestContext {
             manager: &manager,
             source: SocketAddr::from(([10, 1, 2, 3], 40_000)),
-            local: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
             peer: None,
             local_uri: "",
             request_id: b"0a2d9b6f-4d7e-4c1c-8f6a-6f1de1c07c11",
         };
-        let remote = headers::request(&mut head, &context);
+        let remote = headers::request(&mut head, &context).expect("it may pass");
         let found = route::find(&table, &head, 7).expect("a route");
         let timeout = Some(Duration::from_secs(15));
         let attempt = Attempt {
@@ -170,7 +170,7 @@ fn change_answer() -> Run {
             timeout,
             facts: None,
         };
-        headers::returned(&mut head, &attempt, Duration::from_millis(3));
+        headers::returned(&mut head, &attempt, Some(Duration::from_millis(3)));
         headers::response(&mut head, &manager, b"Thu, 01 Jan 2026 00:00:00 GMT");
         parsed.is_ok()
     })

@@ -38,6 +38,7 @@ pub use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3
 pub use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 pub use envoy_types::pb::envoy::extensions::filters::network::rbac::v3 as network_rbac;
 pub use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
+pub use envoy_types::pb::envoy::extensions::http as http_extensions;
 pub use envoy_types::pb::envoy::extensions::network::dns_resolver::cares::v3 as cares_dns;
 pub use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
 pub use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
@@ -49,6 +50,9 @@ pub use envoy_types::pb::google::protobuf;
 pub use envoy_types::pb::google::protobuf::{Any, Duration, Struct, Value};
 pub use envoy_types::pb::google::rpc;
 pub use envoy_types::pb::xds;
+pub use http_extensions::header_formatters::preserve_case::v3 as preserve_case;
+pub use http_extensions::original_ip_detection::custom_header::v3 as custom_header_detection;
+pub use http_extensions::original_ip_detection::xff::v3 as xff_detection;
 pub use lb::common::v3 as lb_common;
 pub use lb::least_request::v3 as lb_least_request;
 pub use lb::maglev::v3 as lb_maglev;

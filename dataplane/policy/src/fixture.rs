@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use config::snapshot::{
-    ClientCert, ClusterId, Codec, EscapedSlashes, Forward, HeaderChanges, Http2, HttpFilters,
-    HttpManager, Overrides, PathMatch, Route, RouteAction, RouteMatch, Routes, ServerHeader,
-    StringKind, StringMatch, VirtualHost, Weighted,
+    ClientCert, ClusterId, Codec, EscapedSlashes, Forward, HeaderChanges, HostForm, Http1, Http2,
+    HttpFilters, HttpManager, Overrides, PathMatch, Route, RouteAction, RouteMatch, Routes,
+    ServerHeader, Spans, StringKind, StringMatch, Underscores, VirtualHost, Weighted,
 };
 use tls::session::Peer;
 use wire::h1::{Limits, Parsed, parse_request};
@@ -52,7 +52,13 @@ pub(crate) fn manager() -> HttpManager {
         allow_absolute_url: true,
         proxy_100_continue: false,
         codec: Codec::Auto,
+        http1: Http1::default(),
         http2: Http2::default(),
+        origin: None,
+        host_form: HostForm::default(),
+        request_id_in_response: false,
+        underscores: Underscores::Allow,
+        spans: Spans::default(),
         max_head_kib: 60,
         max_fields: 100,
         idle_timeout: None,
@@ -84,6 +90,7 @@ pub(crate) fn route(name: &str, path: PathMatch) -> Route {
             hash: Vec::new(),
             upgrades: Vec::new(),
             rewrite: None,
+            terminates_connect: false,
         }),
         headers: HeaderChanges::default(),
         overrides: Overrides::default(),

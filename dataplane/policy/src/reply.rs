@@ -30,6 +30,8 @@ pub enum Reason {
     LocalConnectionFailure,
     /// A fault filter puts an end to it.
     FaultAbort,
+    /// The request, which had come whole, and its answer have taken too long.
+    MaxDuration,
     /// A request of HTTP/1.1 has no host.
     MissingHost,
     /// The cluster has no host that may be chosen.
@@ -46,6 +48,8 @@ pub enum Reason {
     RequestHeadersTimeout,
     /// Nothing moved for too long while the request was still arriving.
     RequestIdleTimeout,
+    /// The exchange has taken too long while the request was still arriving.
+    RequestMaxDuration,
     /// The request did not arrive in time.
     RequestTimeout,
     /// The upstream did not answer in time.
@@ -204,22 +208,23 @@ macro_rules! before {
     };
 }
 
+/// Envoy's sentence on an exchange that took too long.
+const DURATION: &str = "downstream duration timeout";
+
 /// The table: our code, status, body, Envoy's details, Envoy's flag.
 #[rustfmt::skip] // one line a reason where it fits
 const fn row(reason: Reason) -> Reply {
     use Reason as R;
     let (code, status, body, details, flag) = match reason {
-        R::AbsolutePathRejected => (
-            "absolute_path_rejected", 404, "", "absolute_path_rejected", "",
-        ),
+        R::AbsolutePathRejected =>
+            ("absolute_path_rejected", 404, "", "absolute_path_rejected", ""),
         R::ChainNotFound => ("chain_not_found", 0, "", "filter_chain_not_found", "NR"),
         R::ClusterNotFound => ("cluster_not_found", 503, "", "cluster_not_found", "NC"),
         R::ConnectionFailure => (
             "upstream_connect_failed", 503, REMOTE.0, before!("remote_connection_failure"), "UF",
         ),
-        R::ConnectionOverflow => (
-            "connection_overflow", 503, OVERFLOW.0, before!("overflow"), "UO",
-        ),
+        R::ConnectionOverflow =>
+            ("connection_overflow", 503, OVERFLOW.0, before!("overflow"), "UO"),
         R::ConnectionTermination => (
             "upstream_closed", 503, TERMINATION.0, before!("connection_termination"), "UC",
         ),
@@ -235,6 +240,7 @@ const fn row(reason: Reason) -> Reply {
             "upstream_connect_impossible", 503, LOCAL.0, before!("local_connection_failure"), "UF",
         ),
         R::FaultAbort => ("fault_abort", 503, "fault filter abort", "fault_filter_abort", "FI"),
+        R::MaxDuration => ("max_duration", 504, DURATION, "max_duration_timeout", "DT"),
         R::MissingHost => ("missing_host", 400, "", "missing_host_header", ""),
         R::NoHealthyUpstream => (
             "no_healthy_upstream", 503, "no healthy upstream", "no_healthy_upstream", "UH",
@@ -251,6 +257,8 @@ const fn row(reason: Reason) -> Reply {
         R::RequestIdleTimeout => (
             "request_idle_timeout", 408, "stream timeout", "stream_idle_timeout", "SI",
         ),
+        R::RequestMaxDuration =>
+            ("request_max_duration", 408, DURATION, "max_duration_timeout", "DT"),
         R::RequestTimeout => (
             "request_timeout", 408, "request timeout", "request_overall_timeout", "",
         ),

@@ -126,7 +126,7 @@ pub(crate) fn rewritten(
                 | PathMatch::Exact(text)
                 | PathMatch::SeparatedPrefix(text) => text.len(),
                 // It has matched all of it.
-                PathMatch::Regex(_) => bare.len(),
+                PathMatch::Regex(_) | PathMatch::Connect => bare.len(),
             }
         }
         PathRewrite::Regex(substitution) => {

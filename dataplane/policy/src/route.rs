@@ -115,14 +115,17 @@ fn search(table: &RouteTable, authority: &[u8]) -> Option<usize> {
 }
 
 fn matches(asked: &RouteMatch, path: &[u8], head: &Head) -> bool {
-    path_matches(asked, path)
+    path_matches(asked, path, head)
         && asked.headers.iter().all(|header| matcher::header(header, head))
         && asked.query.iter().all(|query| matcher::query(query, head.path()))
 }
 
-fn path_matches(asked: &RouteMatch, path: &[u8]) -> bool {
+fn path_matches(asked: &RouteMatch, path: &[u8], head: &Head) -> bool {
     let fold = !asked.case_sensitive;
     match &asked.path {
+        PathMatch::Connect => head.method() == b"CONNECT",
+        // A CONNECT has no path, and is matched by nothing that asks for one.
+        _ if path.is_empty() => false,
         PathMatch::Prefix(text) => matcher::starts_with(path, text, fold),
         PathMatch::Exact(text) => matcher::equal(path, text, fold),
         PathMatch::SeparatedPrefix(text) => {

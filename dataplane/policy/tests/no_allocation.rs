@@ -1,15 +1,16 @@
 //! After warm-up a request's whole way through the decisions costs no allocation.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
     Action, ChainMatch, ClientCert, ClusterId, Codec, EscapedSlashes, FilterChain, Forward,
-    ForwardClientCert, HeaderChange, HeaderChanges, HeaderMatch, HostRewrite, Http2, HttpFilters,
-    HttpManager, Listener, Overrides, PathMatch, PathRewrite, Permission, Policy, Principal,
-    Rewrite, Route, RouteAction, RouteMatch, RouteTable, Routes, Rules, ServerHeader, StringKind,
-    StringMatch, Substitution, Terminal, Transport, ValueMatch, VirtualHost, Weighted,
+    ForwardClientCert, HeaderChange, HeaderChanges, HeaderMatch, HostForm, HostRewrite, Http1,
+    Http2, HttpFilters, HttpManager, Listener, Overrides, PathMatch, PathRewrite, Permission,
+    Policy, Principal, Rewrite, Route, RouteAction, RouteMatch, RouteTable, Routes, Rules,
+    ServerHeader, Spans, StringKind, StringMatch, Substitution, Terminal, Transport, Underscores,
+    ValueMatch, VirtualHost, Weighted,
 };
 use ringway_policy::facts::{ConnectionFacts, Protocols, RequestFacts};
 use ringway_policy::headers::{self, Attempt, RequestContext};
@@ -52,7 +53,13 @@ fn manager() -> HttpManager {
         allow_absolute_url: true,
         proxy_100_continue: false,
         codec: Codec::Auto,
+        http1: Http1::default(),
         http2: Http2::default(),
+        origin: None,
+        host_form: HostForm::default(),
+        request_id_in_response: false,
+        underscores: Underscores::Allow,
+        spans: Spans::default(),
         max_head_kib: 60,
         max_fields: 100,
         idle_timeout: None,
@@ -112,6 +119,7 @@ fn table() -> RouteTable {
             hash: Vec::new(),
             upgrades: Vec::new(),
             rewrite: Some(Box::new(rewrites())),
+            terminates_connect: false,
         }),
         headers: changes(),
         overrides: Overrides::default(),
@@ -206,12 +214,12 @@ fn serve(world: &World, head: &mut Head) {
     let context = RequestContext {
         manager,
         source: connection.source,
-        local: IpAddr::from([10, 0, 0, 2]),
+        local: SocketAddr::from(([10, 0, 0, 2], 80)),
         peer: Some(peer),
         local_uri: "spiffe://td/ns/default/sa/reviews",
         request_id: b"d3b07384-d9a0-4c9b-8f3e-1c2d3e4f5a6b",
     };
-    let remote = headers::request(head, &context);
+    let remote = headers::request(head, &context).expect("it may pass");
     let facts =
         RequestFacts { head: Some(head), connection: &connection, peer: Some(peer), remote };
     assert!(rbac::http(rules, &facts).allowed);
@@ -234,7 +242,7 @@ fn serve(world: &World, head: &mut Head) {
 fn answer(head: &mut Head, attempt: &Attempt<'_>) {
     let reply = reply::Reason::ConnectionFailure.reply_after(2);
     headers::local(head, reply.status, reply.body.as_bytes());
-    headers::returned(head, attempt, Duration::from_millis(7));
+    headers::returned(head, attempt, Some(Duration::from_millis(7)));
     headers::response(head, attempt.manager, b"Sun, 06 Nov 1994 08:49:37 GMT");
     assert_eq!(head.values(b"x-added").count(), 3);
 }

@@ -76,6 +76,10 @@ counters! {
     UpstreamConnectFail => "upstream_cx_connect_fail",
     /// TLS connections to upstreams that were refused or broken.
     UpstreamTlsErrors => "upstream_tls_error",
+    /// Connections by HTTP/2 whose peer gave no sign of life.
+    KeepaliveTimeout => "http2_keepalive_timeout",
+    /// Connections to upstreams by HTTP/2 that were given up: what came found no way on.
+    UpstreamStalled => "upstream_cx_http2_stalled",
     /// Requests sent again.
     UpstreamRetry => "upstream_rq_retry",
     /// Requests that were not sent again because too many were.

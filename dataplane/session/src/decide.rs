@@ -14,7 +14,7 @@ use policy::reply::Reason;
 use policy::route::{self, Found, NotFound};
 use ring::Key;
 use ring::driver::Driver;
-use wire::head::Head;
+use wire::head::{Head, Span};
 
 use crate::counters::Counter;
 use crate::view::{Table, Taken};
@@ -26,11 +26,29 @@ pub(crate) enum Decision {
     Forward(Taken),
     /// The route answers by itself.
     Direct(Taken),
+    /// It is refused with this status, as its client cannot be told.
+    Reject(u16),
     /// It is refused, on the way along this route if one was found.
     Refuse(Reason, Option<Taken>),
     /// There are filters to be gone through first, on the way along this route if one was found,
     /// for a client of this address.
     Filter(Result<Taken, Reason>, IpAddr),
+}
+
+impl Decision {
+    fn along(action: &RouteAction, taken: Taken) -> Self {
+        match action {
+            RouteAction::Direct { .. } | RouteAction::Redirect(_) => Self::Direct(taken),
+            RouteAction::Forward(_) => Self::Forward(taken),
+        }
+    }
+}
+
+/// Where a CONNECT goes to is not for us to change (RFC 9110, 9.3.6).
+fn keep_destination(head: &mut Head, asked_for: Span) {
+    if head.method() == b"CONNECT" {
+        head.authority = asked_for;
+    }
 }
 
 impl<D: Driver> Worker<D> {
@@ -53,16 +71,22 @@ impl<D: Driver> Worker<D> {
         let context = RequestContext {
             manager,
             source: down.facts.source,
-            local: down.facts.destination.ip(),
+            local: down.facts.destination,
             peer: down.io.peer(),
             local_uri: down.local_uri.as_deref().unwrap_or_default(),
             request_id: &request_id,
         };
-        let remote = headers::request(head, &context);
+        let asked_for = head.authority;
+        headers::host_form(head, manager.host_form, down.facts.destination.port());
+        let remote = match headers::request(head, &context) {
+            Ok(remote) => remote,
+            Err(rejected) => return Decision::Reject(rejected.status),
+        };
         self.io.client = remote;
         // As in Envoy the route is chosen first: it says which upgrades pass, and changes the
         // answer's headers also where a policy refuses.
         let found = route::find(&table, head, random);
+        keep_destination(head, asked_for);
         let taken = |found: Found<'_>| Taken::of(&table, &found);
         if found.is_ok_and(|found| headers::need_facts(&table, &found)) {
             let remote = told_as(remote, down.facts.source);
@@ -94,12 +118,7 @@ impl<D: Driver> Worker<D> {
         }
         match found {
             Err(none) => Decision::Refuse(none.reason(), None),
-            Ok(found) => match found.route.action {
-                RouteAction::Direct { .. } | RouteAction::Redirect(_) => {
-                    Decision::Direct(taken(found))
-                }
-                RouteAction::Forward(_) => Decision::Forward(taken(found)),
-            },
+            Ok(found) => Decision::along(&found.route.action, taken(found)),
         }
     }
 
@@ -133,7 +152,13 @@ fn told_as(remote: IpAddr, source: SocketAddr) -> SocketAddr {
 /// has one for that name. (Which upgrades there are is the manager's and the route's to say also
 /// where the route answers by itself.)
 fn is_upgrade_allowed(manager: &HttpManager, action: &RouteAction, head: &Head) -> bool {
-    let Some(asked) = head.upgrade.map(|asked| head.get(asked)) else { return true };
+    let asked = match head.method() {
+        b"CONNECT" => b"connect",
+        _ => match head.upgrade {
+            Some(asked) => head.get(asked),
+            None => return true,
+        },
+    };
     let is_asked = |name: &str| name.as_bytes().eq_ignore_ascii_case(asked);
     let of_route = match action {
         RouteAction::Forward(forward) => &forward.upgrades[..],

@@ -331,7 +331,9 @@ impl<D: Driver> Worker<D> {
                 {
                     down.local_uri = Some(context.local_uri().into());
                 }
-                let serving = Serving::new(Arc::clone(manager), self.view.generation());
+                let (now, random) = (self.io.driver.now(), self.io.random.next());
+                let generation = self.view.generation();
+                let serving = Serving::new(Arc::clone(manager), generation, now, random);
                 match first_codec(manager, down.io.peer()) {
                     Some(phase) => {
                         down.state = DownState::Http(Box::new(HttpSide::new(serving, phase)));

@@ -6,6 +6,7 @@
 
 mod answer;
 mod exchange;
+mod keepalive;
 mod parting;
 mod request;
 mod up;
@@ -14,7 +15,7 @@ pub(crate) use up::Http2Up;
 
 use ring::driver::{Driver, Nanos};
 use ring::{Key, Pool};
-use wire::h2::{Config, Connection, PREFACE, Role};
+use wire::h2::{Config, Connection, Floods, PREFACE, Role};
 use wire::head::Head;
 
 use crate::counters::Counter;
@@ -26,6 +27,7 @@ use crate::serving::Serving;
 use crate::share;
 use crate::stream::Stream;
 use crate::worker::Worker;
+use keepalive::Keepalive;
 use parting::Parting;
 
 /// A client's connection that speaks HTTP/2.
@@ -40,6 +42,7 @@ pub(crate) struct Http2Side {
     pub(crate) is_closing: bool,
     parting: Parting,
     idle_since: Nanos,
+    keepalive: Option<Keepalive>,
 }
 
 /// What is on its way back to the client on one stream, and what came of its request.
@@ -89,19 +92,16 @@ impl Returning {
 }
 
 impl Http2Side {
-    fn new(serving: Serving, now: Nanos) -> Self {
+    fn new(serving: Serving, now: Nanos, random: u64) -> Self {
         let (manager, options) = (&serving.manager, &serving.manager.http2);
         let config = Config {
             head_bytes_max: manager.max_head_kib as usize * 1024,
             fields_max: manager.max_fields as usize,
             streams_max: options.streams_max,
-            stream_window_bytes: options.stream_window_bytes,
-            connection_window_bytes: options.connection_window_bytes,
-            header_table_bytes: options.header_table_bytes,
-            extended_connect: false,
-            malformed_ends_stream: options.malformed_ends_stream,
+            ..config_of(options)
         };
         Self {
+            keepalive: Keepalive::new(options.keepalive, now, random),
             connection: Connection::new(Role::Server, &config),
             serving,
             pending: Vec::new(),
@@ -117,6 +117,27 @@ impl Http2Side {
         if let Some(returning) = stream.and_then(|stream| stream.returning.as_ref()) {
             let _ = self.connection.send_response(returning.id, head, false);
         }
+    }
+}
+
+/// What of a configuration is the same for both sides of the codec.
+fn config_of(options: &config::snapshot::Http2) -> Config {
+    let floods = &options.floods;
+    Config {
+        stream_window_bytes: options.stream_window_bytes,
+        connection_window_bytes: options.connection_window_bytes,
+        header_table_bytes: options.header_table_bytes,
+        extended_connect: options.extended_connect,
+        malformed_ends_stream: options.malformed_ends_stream,
+        floods: Floods {
+            answers: floods.answers,
+            empty_frames: floods.empty_frames,
+            priorities_per_stream: floods.priorities,
+            window_updates_per_data: floods.window_updates,
+            resets: floods.resets,
+        },
+        extra_settings: options.extra_settings,
+        ..Config::default()
     }
 }
 
@@ -169,10 +190,10 @@ impl<D: Driver> Worker<D> {
 
     /// The connection speaks HTTP/2 from here on.
     pub(crate) fn begin_h2(&mut self, key: Key, serving: Serving) {
-        let now = self.io.driver.now();
+        let (now, random) = (self.io.driver.now(), self.io.random.next());
         let Some(down) = self.downs.get_mut(key) else { return };
         self.io.counters.count(Counter::DownstreamHttp2);
-        down.state = DownState::Http2(Box::new(Http2Side::new(serving, now)));
+        down.state = DownState::Http2(Box::new(Http2Side::new(serving, now, random)));
     }
 
     /// Reads what has come, and sends what may go.

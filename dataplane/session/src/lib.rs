@@ -16,6 +16,7 @@ mod down;
 mod encode;
 mod filters;
 mod follow;
+mod form;
 mod h2;
 mod held;
 mod inspect;

@@ -57,6 +57,13 @@ pub const REST_OF_REQUEST: Duration = Duration::from_millis(500);
 /// trip, generously.
 pub const DRAIN_NOTICE: Duration = Duration::from_secs(1);
 
+/// Requests that were given up on a connection by HTTP/2 to an upstream, beyond those that were
+/// answered, before it gets no more: a fifth of what an upstream of ours bears.
+pub const GIVEN_UP_MAX: i32 = 100;
+/// A connection by HTTP/2 to an upstream is not read from for so long for want of memory before it
+/// is given up with all that it serves.
+pub const HELD_BACK_MAX: Duration = Duration::from_secs(30);
+
 /// How long a TLS handshake may take where the configuration sets no limit, in milliseconds.
 pub const HANDSHAKE_MS_MAX: u64 = 15_000;
 

@@ -30,7 +30,8 @@ impl HttpSide {
             Phase::Body(_) => manager.request_timeout,
             Phase::Waiting | Phase::Tunnel => None,
         };
-        limit.map(|limit| self.phase_since.after(limit))
+        let limit = limit.map(|limit| self.phase_since.after(limit));
+        [limit, self.serving.ends_at].into_iter().flatten().min()
     }
 }
 
@@ -65,6 +66,9 @@ impl<D: Driver> Worker<D> {
         if http.deadline(is_flushing).is_none_or(|at| at > now) {
             return self.keep_patience(key);
         }
+        if http.serving.ends_at.is_some_and(|at| at <= now) {
+            return self.on_too_old(key);
+        }
         let reason = match http.manager().request_headers_timeout {
             Some(_) => Reason::RequestHeadersTimeout,
             None => Reason::RequestIdleTimeout,
@@ -80,6 +84,19 @@ impl<D: Driver> Worker<D> {
             }
             Phase::Body(_) => self.abort_down(key),
             Phase::Preface | Phase::Head | Phase::Waiting | Phase::Tunnel => self.close_down(key),
+        }
+    }
+
+    /// The connection has lasted as long as it may: it ends with the next answer, or at once where
+    /// none is under way.
+    fn on_too_old(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let is_idle = down.is_idle();
+        let Some(http) = down.http_mut() else { return };
+        (http.serving.ends_at, http.is_closing) = (None, true);
+        match is_idle && !http.manager().spans.ends_with_answer {
+            true => self.close_down(key),
+            false => self.keep_patience(key),
         }
     }
 

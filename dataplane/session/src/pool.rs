@@ -11,7 +11,7 @@ use upstream::{Lease, NoHost, Pick, Release};
 use crate::counters::Counter;
 use crate::keys::{Alarm, NOBODY, Owner};
 use crate::transport::{Receiving, Transport};
-use crate::up::{For, Speaks, Up, UpState};
+use crate::up::{Answers, For, Speaks, Up, UpState};
 use crate::worker::Worker;
 
 impl<D: Driver> Worker<D> {
@@ -54,7 +54,10 @@ impl<D: Driver> Worker<D> {
     ) -> Result<Key, Reason> {
         let cluster = self.clusters.cluster(pick.host.cluster).ok_or(Reason::ClusterNotFound)?;
         let transport = self.clusters.transport(pick.host).ok_or(Reason::ClusterNotFound)?.clone();
-        let deadline = self.io.driver.now().after(cluster.connect_timeout);
+        let now = self.io.driver.now();
+        let deadline = now.after(cluster.connect_timeout);
+        let ends_at = cluster.max_connection_duration.map(|limit| now.after(limit));
+        let answers = Answers::of(cluster);
         let (to, from, keepalive_s) = (pick.address, pick.bind, cluster.keepalive_s);
         let connect = Connect { to, from, deadline, keepalive_s };
         let Ok(socket) = self.io.driver.connect(&connect, Owner::Up(NOBODY).tag()) else {
@@ -70,6 +73,8 @@ impl<D: Driver> Worker<D> {
             deadline,
             timer: None,
             attached: 0,
+            ends_at,
+            answers,
         };
         let Some(key) = self.ups.insert(up) else {
             self.io.driver.reset(socket);
@@ -84,7 +89,8 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn release(&mut self, key: Key, reusable: bool) {
         let now = self.io.driver.now();
         let Some(up) = self.ups.get_mut(key) else { return };
-        let open = up.io.receiving() != Receiving::Ended && !up.io.is_closed_by_peer();
+        let is_old = up.ends_at.is_some_and(|at| at <= now);
+        let open = up.io.receiving() != Receiving::Ended && !up.io.is_closed_by_peer() && !is_old;
         up.state = UpState::Idle;
         match self.clusters.release(up.lease, key, now.0, reusable && open) {
             Release::Kept => self.rearm_up(key),
@@ -99,13 +105,19 @@ impl<D: Driver> Worker<D> {
 
     /// A connection from the pool, if one lies there.
     pub(crate) fn idle_up(&mut self, pick: &Pick) -> Option<Key> {
-        let (key, lease) = self.clusters.idle(pick.host, self.io.driver.now().0)?;
-        let Some(up) = self.ups.get_mut(key) else {
-            self.give_back(lease, key);
-            return None;
-        };
-        up.lease = lease;
-        Some(key)
+        let now = self.io.driver.now();
+        loop {
+            let (key, lease) = self.clusters.idle(pick.host, now.0)?;
+            let Some(up) = self.ups.get_mut(key) else {
+                self.give_back(lease, key);
+                return None;
+            };
+            up.lease = lease;
+            if up.ends_at.is_none_or(|at| at > now) {
+                return Some(key);
+            }
+            self.discard(key);
+        }
     }
 
     /// A connection is closed: whoever waits for the right to it may have it.

@@ -16,6 +16,7 @@ use crate::counters::Counter;
 use crate::decide::Decision;
 use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
+use crate::form::{UNDERSCORE, adapt, of_http1};
 use crate::partial::{Partial, Tries};
 use crate::record::Teller;
 use crate::serving::{Asker, Serving};
@@ -105,7 +106,7 @@ impl HttpSide {
             head_bytes_max: self.manager().max_head_kib as usize * 1024,
             fields_max: self.manager().max_fields as usize,
             accept_http_10: self.manager().accept_http_10,
-            ..Limits::default()
+            ..of_http1(&self.manager().http1)
         }
     }
 }
@@ -219,19 +220,23 @@ impl<D: Driver> Worker<D> {
             return;
         }
         let now = self.io.driver.now();
-        let head = &self.io.head;
         let Some(down) = self.downs.get_mut(key) else { return };
         let Some(http) = down.http_mut() else { return };
+        let (head, spans) = (&mut self.io.head, http.manager().spans);
+        if !adapt(head, http.manager()) {
+            return self.refuse_malformed(key, UNDERSCORE);
+        }
         http.is_http_10 = head.version == Version::Http10;
         http.is_last = !head.keep_alive;
-        http.is_closing |= http.is_last || self.draining;
+        http.is_closing |= http.is_last || self.draining || http.serving.is_last_request();
         http.answered = None;
         let framing = head.framing;
         http.phase = match framing {
             Framing::None | Framing::Length(0) => Phase::Waiting,
             framing => Phase::Body(Body::new(framing)),
         };
-        let stream = Stream::new(key, head, now);
+        let mut stream = Stream::new(key, head, now);
+        stream.ends_by = spans.stream.map(|limit| now.after(limit));
         let Some(stream) = self.streams.insert(stream) else {
             // Without a stream nobody remembers what kind of answer this one may be.
             http.is_closing = true;
@@ -245,13 +250,20 @@ impl<D: Driver> Worker<D> {
     /// Judges the request in `io.head` and does what is decided.
     pub(crate) fn judge(&mut self, key: Key, stream: Key) {
         let asker = Asker { down: key, stream: Some(stream) };
-        match self.decide(key, stream) {
+        let decision = self.decide(key, stream);
+        self.keep_request_id(asker);
+        match decision {
             Decision::Forward(taken) => {
                 let random = self.io.random.next();
                 self.forward(asker, stream, taken, random);
             }
             Decision::Filter(taken, remote) => self.filter(asker, stream, taken, remote),
             Decision::Direct(taken) => self.reply_direct(asker, &taken),
+            Decision::Reject(status) => {
+                let details = "original_ip_detection_failed";
+                let code = "client_address_unknown";
+                self.answer(asker, Reply { code, status, body: "", details, flag: "" });
+            }
             Decision::Refuse(reason, taken) => {
                 if let Some(stream) = self.streams.get_mut(stream) {
                     stream.taken = taken;
@@ -273,10 +285,11 @@ impl<D: Driver> Worker<D> {
         let Some(weighted) = route::pick(forward, random) else {
             return self.reply(asker, Reason::ClusterNotFound);
         };
-        if self.view.snapshot.cluster(weighted.cluster).is_none() {
+        let Some(cluster) = self.view.snapshot.cluster(weighted.cluster) else {
             let status = forward.cluster_not_found;
             return self.answer(asker, Reply { status, ..Reason::ClusterNotFound.reply() });
-        }
+        };
+        let up_form = (cluster.http1.names, cluster.http1.absolute_target);
         let Some(down) = self.downs.get(asker.down) else { return };
         let Some(manager) = down.manager() else { return };
         let continues = waits_for_continue(&self.io.head, down);
@@ -313,6 +326,7 @@ impl<D: Driver> Worker<D> {
         });
         let Some(entry) = self.streams.get_mut(stream) else { return };
         let framing = entry.request_framing;
+        entry.take_form(&mut self.io.head, manager, forward, up_form);
         let Some(encoded) = encode::request(self.io.driver.pool(), &self.io.head, framing) else {
             return self.reply(asker, Reason::UpstreamOverflow);
         };

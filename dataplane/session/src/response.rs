@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use config::snapshot::{Point, Retry};
+use config::snapshot::{NameForm as Names, Point, Retry};
 use policy::headers::{self, Attempt};
 use policy::reply::{self, Reason};
 use ring::driver::{Driver, SEND_NOW_BYTES};
 use ring::{Buf, Key};
-use wire::h1::{self, Body, Limits, Parsed, Refusal};
-use wire::head::{Framing, Head, Version};
+use wire::h1::{self, Body, Parsed, Refusal};
+use wire::head::{Framing, Head, Known, NameForm, Version};
 
 use crate::counters::Counter;
 use crate::down::{Down, DownState};
@@ -18,7 +18,8 @@ use crate::partial::{Partial, Tries};
 use crate::record::{Teller, cluster_name};
 use crate::request::Phase;
 use crate::serving::Asker;
-use crate::up::UpState;
+use crate::tunnel::{self, Tunnel};
+use crate::up::{Answers, UpState};
 use crate::worker::Worker;
 
 /// What an upstream connection knows of the response that it carries.
@@ -59,6 +60,13 @@ impl Client {
         if let Reading::Body(body) = &mut self.phase {
             body.passed(bytes);
         }
+    }
+}
+
+impl Client {
+    /// What comes is a tunnel's from the first byte.
+    pub(crate) fn tunnel(stream: Key) -> Self {
+        Self { phase: Reading::Tunnel, has_begun: true, ..Self::new(stream) }
     }
 }
 
@@ -129,11 +137,12 @@ impl<D: Driver> Worker<D> {
             self.discard(key);
             return Ok(());
         };
-        let limits = Limits::default();
+        let Answers { limits, names } = up.answers;
         let tries = Tries { early_bytes: 0, bytes_max: limits.head_bytes_max };
         let head = &mut self.io.head;
         let parse = |bytes: &[u8]| h1::parse_response(bytes, to, &limits, head);
         if let Parsed::Complete { .. } = client.partial.read(bytes, tries, parse)? {
+            self.io.head.name_form = names;
             self.on_response_head(key, bytes.is_empty() && !more);
         }
         Ok(())
@@ -175,7 +184,10 @@ impl<D: Driver> Worker<D> {
     fn on_response_head(&mut self, key: Key, clean: bool) {
         let status = self.io.head.status;
         let Some(stream) = self.stream_of(key) else { return self.discard(key) };
-        if status == 101 && self.streams.get(stream).is_some_and(|s| !s.is_request_done) {
+        let request = self.streams.get(stream);
+        let opens = request.is_some_and(|s| tunnel::opens(&self.io.head, s.to.connect));
+        let is_framed = request.is_some_and(|s| s.request_framing != Framing::UntilClose);
+        if status == 101 && is_framed && request.is_some_and(|s| !s.is_request_done) {
             // What is left of the body would be taken for the new protocol's first bytes.
             return self.on_malformed_response(key);
         }
@@ -191,16 +203,17 @@ impl<D: Driver> Worker<D> {
             && let UpState::Http(client) = &mut up.state
         {
             client.keep_alive = self.io.head.keep_alive;
-            client.phase = match (status, self.io.head.framing) {
-                (101, _) => Reading::Tunnel,
-                (_, framing) => Reading::Body(Body::new(framing)),
+            client.phase = match (opens, self.io.head.framing) {
+                (true, _) => Reading::Tunnel,
+                (false, framing) => Reading::Body(Body::new(framing)),
             };
         }
         let framing = self.io.head.framing;
         self.return_head(stream);
-        self.send_head(Asker { down, stream: Some(stream) });
-        match (status, framing) {
-            (101, _) => self.begin_tunnel(down),
+        let to = Asker { down, stream: Some(stream) };
+        self.send_head(to);
+        match (opens, framing) {
+            (true, _) => self.begin_tunnel(to),
             (_, Framing::None | Framing::Length(0)) => self.on_response_done(key, clean),
             _ => {}
         }
@@ -275,7 +288,8 @@ impl<D: Driver> Worker<D> {
         let facts = facts.as_ref();
         let attempt = Attempt { manager, table, found: &found, attempt, timeout: None, facts };
         let passed = Duration::from_nanos(now.0.saturating_sub(stream.sent_at.0));
-        headers::returned(&mut self.io.head, &attempt, passed);
+        let is_whole = stream.is_request_done && stream.tunnel == Tunnel::None;
+        headers::returned(&mut self.io.head, &attempt, is_whole.then_some(passed));
         if let Some(filtering) = &stream.filtering {
             filters::on_response(filtering, &mut self.io.head);
         }
@@ -289,19 +303,29 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let Some(manager) = down.manager() else { return };
         headers::response(head, manager, date);
+        if (manager.request_id_in_response || manager.origin.is_some())
+            && let Some(key) = to.stream.or_else(|| down.http()?.stream)
+            && let Some(stream) = self.streams.get(key).filter(|s| !s.request_id.is_empty())
+        {
+            head.set(b"x-request-id", &stream.request_id);
+        }
+        if manager.http1.names == Names::Proper && head.name_form == NameForm::Lower {
+            head.name_form = NameForm::Proper;
+        }
         self.io.counters.count(class_of(head.status));
         let Some(http) = down.http_mut() else { return self.send_head_h2(to) };
         // The version of the hop that it goes over (RFC 9110, 2.5), not of the one it came by.
         head.version = if http.is_http_10 { Version::Http10 } else { Version::Http11 };
         let stream = http.stream.and_then(|stream| self.streams.get(stream));
-        if head.status != 101 && stream.is_some_and(|stream| stream.to.upgrade) {
+        let opens = tunnel::opens(head, stream.is_some_and(|stream| stream.to.connect));
+        if !opens && stream.is_some_and(|stream| stream.to.upgrade || stream.to.connect) {
             // What the client may have said already was meant for the protocol that was not agreed
             // on: it must not be read as a request. As Envoy.
             http.is_closing = true;
         }
         http.is_closing |= self.draining;
         let framing = match head.framing {
-            Framing::UntilClose if head.status == 101 => Framing::None,
+            _ if opens => Framing::None,
             Framing::UntilClose | Framing::Chunked if http.is_http_10 => {
                 http.is_closing = true;
                 Framing::UntilClose
@@ -309,7 +333,10 @@ impl<D: Driver> Worker<D> {
             Framing::UntilClose => Framing::Chunked,
             framing => framing,
         };
-        if http.is_closing && head.status != 101 {
+        if opens {
+            head.remove_known(Known::ContentLength);
+        }
+        if http.is_closing && !opens {
             head.set(b"connection", b"close");
         } else if http.is_http_10 {
             head.set(b"connection", b"keep-alive");

@@ -117,6 +117,7 @@ impl<D: Driver> Worker<D> {
         let attempt =
             Attempt { manager, table, found: &found, attempt, timeout: None, facts: None };
         headers::retry(&mut self.io.head, &attempt);
+        stream.form.put_on(&mut self.io.head);
         let framing = stream.request_framing;
         stream.request_head = encode::request(self.io.driver.pool(), &self.io.head, framing)?;
         Some(())

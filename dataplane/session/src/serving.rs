@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use config::snapshot::HttpManager;
 use ring::Key;
+use ring::driver::Nanos;
 
 use crate::down::{Down, DownState};
 use crate::view::Table;
@@ -21,6 +22,10 @@ pub(crate) struct Serving {
     pub(crate) table: Option<(u64, Table)>,
     /// The manager as requests hold it that go through filters.
     shared: Option<Shared>,
+    /// The requests so far.
+    requests: u32,
+    /// From then on the connection takes no more requests.
+    pub(crate) ends_at: Option<Nanos>,
 }
 
 /// Whom an answer goes to. A connection by HTTP/1.1 has one request at a time; by HTTP/2 the
@@ -39,8 +44,22 @@ impl Asker {
 }
 
 impl Serving {
-    pub(crate) fn new(manager: Arc<HttpManager>, generation: u64) -> Self {
-        Self { manager, generation, table: None, shared: None }
+    /// `random` decides on the jitter of how long the connection may last.
+    pub(crate) fn new(manager: Arc<HttpManager>, generation: u64, now: Nanos, random: u64) -> Self {
+        let spans = &manager.spans;
+        let ends_at = spans.connection.map(|span| {
+            // A share of 2^32 is even enough.
+            let share = f64::from((random >> 32) as u32) / f64::from(u32::MAX);
+            now.after(span.mul_f64(1.0 + share * spans.jitter_percent / 100.0))
+        });
+        Self { manager, generation, table: None, shared: None, requests: 0, ends_at }
+    }
+
+    /// Counts a request. Says whether it is the last that the connection takes.
+    pub(crate) fn is_last_request(&mut self) -> bool {
+        self.requests = self.requests.saturating_add(1);
+        let most = self.manager.spans.requests;
+        most > 0 && self.requests >= most
     }
 
     /// Serves from here on as this manager says.

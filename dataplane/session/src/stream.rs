@@ -9,13 +9,14 @@ use config::snapshot::{ClusterId, Forward, Point, Retry, RouteAction};
 use policy::reply::{self, Reason};
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key, Pool, Timer};
-use upstream::{HostId, Lease, NoHost, Outcome, Pick, Request};
+use upstream::{HostId, Lease, NoHost, Outcome, Pick, Request, Wants};
 use wire::h1::ResponseTo;
 use wire::head::{Framing, Head};
 
 use crate::down::Down;
 use crate::encode::{self, Piece};
 use crate::filters::Filtering;
+use crate::form::RequestForm;
 use crate::h2::Returning;
 use crate::held::Held;
 use crate::keys::{Alarm, NOBODY};
@@ -25,7 +26,8 @@ use crate::record::Record;
 use crate::response::Client;
 use crate::serving::Asker;
 use crate::share;
-use crate::up::{For, Speaks, UpState};
+use crate::tunnel::Tunnel;
+use crate::up::{For, Speaks, Up, UpState};
 use crate::view::Taken;
 use crate::worker::Worker;
 
@@ -51,6 +53,10 @@ pub(crate) struct Stream {
     pub(crate) set_cookies: Vec<Vec<u8>>,
     /// The request's head as it goes up; kept for another attempt.
     pub(crate) request_head: Buf,
+    /// How that is written.
+    pub(crate) form: RequestForm,
+    /// The request's id, where its answer is to have it.
+    pub(crate) request_id: Buf,
     pub(crate) request_framing: Framing,
     /// The host of this attempt, and its place in the balancer's count.
     pick: Option<Pick>,
@@ -78,6 +84,8 @@ pub(crate) struct Stream {
     pub(crate) timer: Option<Timer>,
     /// It is a call by gRPC.
     pub(crate) is_grpc: bool,
+    /// What it is to become, if it is agreed on.
+    pub(crate) tunnel: Tunnel,
     /// What the client has said of the scheme: by HTTP/2, or in an absolute target.
     pub(crate) scheme: Option<&'static str>,
     /// The stream of an upstream's connection by HTTP/2.
@@ -98,6 +106,8 @@ pub(crate) struct Stream {
     pub(crate) returning: Option<Box<Returning>>,
     /// What formats and logs want to know, where there are any.
     pub(crate) record: Option<Box<Record>>,
+    /// The exchange must be over by then, whatever it is doing.
+    pub(crate) ends_by: Option<Nanos>,
     pub(crate) deadline: Option<Nanos>,
     pub(crate) try_deadline: Option<Nanos>,
     /// When the next attempt begins.
@@ -120,6 +130,8 @@ impl Stream {
             hash: None,
             set_cookies: Vec::new(),
             request_head: Buf::empty(),
+            form: RequestForm::default(),
+            request_id: Buf::empty(),
             request_framing: framing,
             pick: None,
             counted: None,
@@ -137,6 +149,7 @@ impl Stream {
             relayed_seen: 0,
             timer: None,
             is_grpc: reply::is_grpc(head),
+            tunnel: Tunnel::None,
             scheme: scheme_of(head),
             up_id: 0,
             up_debt: 0,
@@ -147,6 +160,7 @@ impl Stream {
             trailers: None,
             returning: None,
             record: None,
+            ends_by: None,
             deadline: None,
             try_deadline: None,
             retry_at: None,
@@ -218,7 +232,9 @@ impl Stream {
     /// What follows in either direction is no message any more: it is not framed, and the route's
     /// time does not hold for it.
     pub(crate) fn become_tunnel(&mut self) {
-        self.request_framing = Framing::UntilClose;
+        (self.request_framing, self.tunnel) = (Framing::UntilClose, Tunnel::Open);
+        // What a client by HTTP/1.1 says from here on ends with its connection.
+        self.is_request_done &= self.returning.is_some();
         (self.deadline, self.try_deadline) = (None, None);
     }
 
@@ -226,8 +242,9 @@ impl Stream {
         let idle = self.idle_limit.map(|limit| self.active_at.after(limit));
         let whole = self.returning.as_ref().and_then(|returning| returning.whole_by);
         let waits = self.waits_until();
-        let all = [self.deadline, self.try_deadline, self.retry_at, idle, whole, waits];
-        all.into_iter().flatten().min()
+        let attempt = [self.try_deadline, self.retry_at, waits];
+        let all = [self.ends_by, self.deadline, idle, whole].into_iter().chain(attempt);
+        all.flatten().min()
     }
 }
 
@@ -263,6 +280,7 @@ impl<D: Driver> Worker<D> {
         if let Some(limit) = stream.retry().and_then(|retry| retry.per_try_timeout) {
             stream.try_deadline = Some(now.after(limit));
         }
+        let is_raw = stream.tunnel == Tunnel::Raw;
         if stream.forward().is_some_and(Forward::names_endpoint)
             && let Err(reason) = self.name_endpoint(key, pick.host)
         {
@@ -273,6 +291,7 @@ impl<D: Driver> Worker<D> {
             return;
         }
         if speaks != Speaks::Http2
+            && !is_raw
             && let Some(up) = self.idle_up(&pick)
         {
             return self.attach(key, up);
@@ -331,7 +350,12 @@ impl<D: Driver> Worker<D> {
 
     /// All connections to the host are taken: waits for one to come free.
     pub(crate) fn queue(&mut self, key: Key, pick: &Pick) {
-        match self.clusters.wait(pick.host, key) {
+        let wants = match self.speaks(key) {
+            Speaks::Http1 => Wants::Own,
+            Speaks::Http2 => Wants::Shared,
+            Speaks::Negotiated => Wants::Any,
+        };
+        match self.clusters.wait(pick.host, key, wants) {
             Ok(()) => {
                 if let Some(stream) = self.streams.get_mut(key) {
                     stream.is_queued = true;
@@ -339,6 +363,15 @@ impl<D: Driver> Worker<D> {
                 self.set_alarm(key);
             }
             Err(none) => self.fail(key, reason_of(none)),
+        }
+    }
+
+    /// The request cannot go out on the connection that is there, and waits for what comes of it.
+    pub(crate) fn wait_again(&mut self, key: Key) {
+        let pick = self.streams.get(key).and_then(|stream| stream.pick);
+        match pick {
+            Some(pick) => self.queue(key, &pick),
+            None => self.fail(key, Reason::ConnectionFailure),
         }
     }
 
@@ -364,6 +397,9 @@ impl<D: Driver> Worker<D> {
             stream.up = None;
             return self.on_connect_failed(key, Reason::ConnectionFailure);
         };
+        if stream.tunnel == Tunnel::Raw {
+            return self.attach_raw(key, up_key);
+        }
         stream.up = Some(up_key);
         stream.is_queued = false;
         let host = up.lease.host;
@@ -373,8 +409,12 @@ impl<D: Driver> Worker<D> {
         // Nothing else holds a connection that was idle.
         up.io.hold();
         let mut sent = up.io.send(&mut self.io.driver, stream.request_head.clone());
-        stream.waiting_bytes = 0;
-        while let Some(bytes) = stream.waiting.pop() {
+        // What is meant for a tunnel waits until there is one.
+        let waits = stream.tunnel == Tunnel::Asked;
+        if !waits {
+            stream.waiting_bytes = 0;
+        }
+        while !waits && let Some(bytes) = stream.waiting.pop() {
             stream.is_spent = true;
             let piece = Piece::Data(bytes);
             sent = sent.and_then(|()| {
@@ -410,7 +450,8 @@ impl<D: Driver> Worker<D> {
             Piece::Data(bytes) => stream.note_received(bytes.len()),
         }
         let up = stream.up.and_then(|up| self.ups.get_mut(up));
-        let Some(up) = up.filter(|up| matches!(up.state, UpState::Http(_))) else {
+        let takes = !matches!(stream.tunnel, Tunnel::Asked | Tunnel::Raw);
+        let Some(up) = up.filter(|up| takes && matches!(up.state, UpState::Http(_))) else {
             if let Piece::Data(bytes) = piece {
                 stream.waiting_bytes += bytes.len();
                 if stream.waiting.push(self.io.driver.pool(), bytes).is_err() {
@@ -422,6 +463,9 @@ impl<D: Driver> Worker<D> {
             }
             return;
         };
+        if stream.tunnel == Tunnel::Open && matches!(piece, Piece::End) {
+            return up.io.finish(&mut self.io.driver, &mut self.io.scratch);
+        }
         stream.is_spent |= matches!(piece, Piece::Data(_));
         let held = up.io.hold();
         let mut sent = encode::send(&mut up.io, &mut self.io.driver, stream.request_framing, piece);
@@ -442,6 +486,9 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.is_request_done = true;
         stream.reach(Point::RequestEnd, now);
+        if stream.tunnel == Tunnel::Open {
+            return;
+        }
         // The router does not know of it yet while it waits for a filter's sake.
         let limit = stream.forward().filter(|_| stream.waits_until().is_none());
         stream.deadline = limit.and_then(|f| f.timeout).map(|limit| now.after(limit));
@@ -460,7 +507,11 @@ impl<D: Driver> Worker<D> {
         stream.timer = None;
         let is_over = |at: Option<Nanos>| at.is_some_and(|at| at <= now);
         let whole_by = stream.returning.as_ref().and_then(|returning| returning.whole_by);
-        if is_over(stream.deadline) {
+        if is_over(stream.ends_by) {
+            let is_whole = stream.is_request_done;
+            let reason = if is_whole { Reason::MaxDuration } else { Reason::RequestMaxDuration };
+            self.fail(key, reason);
+        } else if is_over(stream.deadline) {
             self.observe_failure(key, Reason::ResponseTimeout);
             self.fail(key, Reason::ResponseTimeout);
         } else if is_over(whole_by) {
@@ -554,6 +605,13 @@ impl<D: Driver> Worker<D> {
         if self.ups.get(up).is_some_and(|up| matches!(up.state, UpState::Http2(_))) {
             let now = self.io.driver.now();
             return self.settle_up_h2(up, id, debt, now);
+        }
+        let is_made =
+            |up: &Up| matches!(up.state, UpState::Connecting(_) | UpState::Handshaking(_));
+        if self.ups.get(up).is_some_and(|up| up.speaks == Speaks::Http2 && is_made(up)) {
+            // Others wait for it, or will: a client that gives up again and again is not to have
+            // the upstream connected to again and again.
+            return;
         }
         self.unbind(up);
         self.discard(up);

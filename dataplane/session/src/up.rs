@@ -1,13 +1,16 @@
 //! A connection to an upstream: its states and what moves it from one to the next.
 
-use config::snapshot::UpstreamTransport;
+use config::snapshot::{Cluster, UpstreamTransport};
 use policy::reply::Reason;
 use ring::driver::{Driver, Failure, Nanos, Op, Socket, What};
 use ring::{Buf, Key, Timer};
 use tls::ClientContext;
 use upstream::{Lease, Outcome};
+use wire::h1::Limits;
+use wire::head::NameForm;
 
 use crate::counters::Counter;
+use crate::form::{kept, of_http1};
 use crate::h2::Http2Up;
 use crate::keys::Alarm;
 use crate::response::Client;
@@ -29,6 +32,29 @@ pub(crate) struct Up {
     pub(crate) timer: Option<Timer>,
     /// The turn in which it was last given a request.
     pub(crate) attached: u64,
+    /// From then on it takes no more requests.
+    pub(crate) ends_at: Option<Nanos>,
+    /// How answers are read.
+    pub(crate) answers: Answers,
+}
+
+/// How answers are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answers {
+    pub(crate) limits: Limits,
+    /// How their names are written on.
+    pub(crate) names: NameForm,
+}
+
+impl Answers {
+    pub(crate) fn of(cluster: &Cluster) -> Self {
+        let limits = Limits {
+            head_bytes_max: cluster.max_head_kib as usize * 1024,
+            fields_max: cluster.max_fields as usize,
+            ..of_http1(&cluster.http1)
+        };
+        Self { limits, names: kept(cluster.http1.names).unwrap_or_default() }
+    }
 }
 
 /// What a connection to an upstream is doing.
@@ -302,17 +328,15 @@ impl<D: Driver> Worker<D> {
             returning.is_starving = true;
             return;
         }
-        if let UpState::Http2(two) = &up.state
-            && two.is_held_back(self.io.driver.pool())
-        {
-            return;
-        }
         let is_relayed = match (&up.state, down) {
             (UpState::Tcp(_), Some(down)) => self.relay_down(key, down),
             (UpState::Http(_), _) => self.relay_response(key),
             _ => false,
         };
         if is_relayed {
+            return;
+        }
+        if self.holds_back(key) {
             return;
         }
         if let Some(up) = self.ups.get_mut(key)

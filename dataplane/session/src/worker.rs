@@ -126,6 +126,8 @@ pub struct Worker<D: Driver> {
     /// Kept for the next requests that have one.
     #[allow(clippy::vec_box)]
     pub(crate) spare_records: Vec<Box<Record>>,
+    /// Connections to upstreams by HTTP/2 that are not read from for want of memory.
+    pub(crate) held_ups: Vec<Key>,
     pub(crate) draining: bool,
     /// Counts the turns of the loop.
     pub(crate) turn: u64,
@@ -171,6 +173,7 @@ impl<D: Driver> Worker<D> {
             spare_returning: Vec::new(),
             spare_filtering: Vec::new(),
             spare_records: Vec::new(),
+            held_ups: Vec::new(),
             draining: false,
             turn: 0,
             index,
@@ -271,6 +274,9 @@ impl<D: Driver> Worker<D> {
         self.io.counters.add(Counter::OutlierEjections, ejected.into());
         self.close_evicted();
         self.io.driver.pool().trim(TRIM_BYTES);
+        if !self.held_ups.is_empty() {
+            self.look_at_held_back();
+        }
         self.alarm_in(Duration::from_secs(1), Alarm::Second);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use config::snapshot::{Cluster, ClusterId, Snapshot, UpstreamTransport};
 
-use crate::host::{Host, HostId, IDLE_MAX, Idle, Lease, Life, Release, Request};
+use crate::host::{Host, HostId, IDLE_MAX, Idle, Lease, Life, Release, Request, Wants};
 use crate::joint::Process;
 use crate::state::{NoHost, State};
 
@@ -149,10 +149,10 @@ impl<K: Copy + Eq> Clusters<K> {
     /// Waits for a connection to the host, after [`Self::open`] has said `Overflow`: `waiter` is
     /// named by a later [`Self::release`] or [`Self::closed`]. Refused where the cluster has no
     /// connection that could end, or when too many wait (`max_pending_requests`).
-    pub fn wait(&mut self, host: HostId, waiter: K) -> Result<(), NoHost> {
+    pub fn wait(&mut self, host: HostId, waiter: K, wants: Wants) -> Result<(), NoHost> {
         let state = self.state(host).ok_or(NoHost::Gone)?;
         state.host(host).ok_or(NoHost::Gone)?;
-        state.enqueue(host.slot, waiter)
+        state.enqueue(host.slot, waiter, wants)
     }
 
     /// Waits no longer. Says whether it was waiting.
@@ -174,7 +174,7 @@ impl<K: Copy + Eq> Clusters<K> {
         if !reusable || spent || state.host(lease.host).is_none() {
             return Release::Close;
         }
-        if let Some(waiter) = state.dequeue(lease.host.slot) {
+        if let Some(waiter) = state.dequeue(lease.host.slot, Wants::Own) {
             let requests = lease.requests.saturating_add(1);
             return Release::Handed(waiter, Lease { requests, ..lease });
         }

@@ -42,6 +42,24 @@ pub struct Request {
     pub(crate) host: HostId,
 }
 
+/// What kind of connection somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// One for itself alone (HTTP/1.1).
+    Own,
+    /// One that others use too (HTTP/2).
+    Shared,
+    /// Either.
+    Any,
+}
+
+impl Wants {
+    /// A connection of this kind serves who wants that.
+    pub(crate) fn takes(self, kind: Self) -> bool {
+        self == Self::Any || kind == Self::Any || self == kind
+    }
+}
+
 /// What becomes of a connection that is free again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -103,7 +121,7 @@ pub(crate) struct Host<K> {
     pub(crate) shared: Vec<Shared<K>>,
     /// One that will be, and is being made.
     pub(crate) making: Option<K>,
-    pub(crate) waiting: VecDeque<K>,
+    pub(crate) waiting: VecDeque<(K, Wants)>,
     /// It stands in its cluster's line for the next connection, perhaps without a waiter by now.
     pub(crate) has_turn: bool,
 }

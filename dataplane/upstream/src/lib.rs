@@ -25,7 +25,7 @@ mod waiting;
 
 pub use breaker::share;
 pub use clusters::{Clusters, Pick};
-pub use host::{HostId, IDLE_MAX, Lease, ORIGINAL_HOSTS_MAX, Release, Request};
+pub use host::{HostId, IDLE_MAX, Lease, ORIGINAL_HOSTS_MAX, Release, Request, Wants};
 pub use joint::Process;
 pub use outlier::Outcome;
 pub use state::NoHost;

@@ -5,7 +5,7 @@
 //! for any connection ([`Clusters::wait`]).
 
 use crate::clusters::Clusters;
-use crate::host::{Host, HostId, Lease, Life, Shared};
+use crate::host::{Host, HostId, Lease, Life, Shared, Wants};
 
 impl<K: Copy + Eq> Clusters<K> {
     /// A connection to the host with room for another request: the one that came last.
@@ -48,10 +48,10 @@ impl<K: Copy + Eq> Clusters<K> {
         self.host(host).is_some_and(|host| host.making.is_some())
     }
 
-    /// The first who waits for a connection to this very host, and waits no longer.
+    /// The first who waits for a shared connection to this very host, and waits no longer.
     pub fn next_waiter(&mut self, host: HostId) -> Option<K> {
         self.host(host)?;
-        self.state(host)?.dequeue(host.slot)
+        self.state(host)?.dequeue(host.slot, Wants::Shared)
     }
 
     /// The right to another connection to this very host, for the first who waits there.
@@ -60,7 +60,8 @@ impl<K: Copy + Eq> Clusters<K> {
             return None;
         }
         let lease = self.open(host).ok()?;
-        let waiter = self.next_waiter(host)?;
+        // Whatever it wants: the connection is made for it.
+        let waiter = self.state(host)?.dequeue(host.slot, Wants::Any)?;
         Some((waiter, lease))
     }
 

@@ -5,12 +5,12 @@
 
 use config::snapshot::ClusterId;
 
-use crate::host::{Lease, Life};
+use crate::host::{Lease, Life, Wants};
 use crate::state::{NoHost, State};
 
 impl<K: Copy + Eq> State<K> {
     /// Puts a waiter last in its host's queue.
-    pub(crate) fn enqueue(&mut self, slot: u32, waiter: K) -> Result<(), NoHost> {
+    pub(crate) fn enqueue(&mut self, slot: u32, waiter: K, wants: Wants) -> Result<(), NoHost> {
         // What holds the limit are the cluster's connections: one that ends makes room.
         let may = self.breaker.may_wait() && self.breaker.connections > 0;
         let host = self.hosts.get_mut(slot as usize).filter(|host| host.life == Life::Alive);
@@ -18,7 +18,7 @@ impl<K: Copy + Eq> State<K> {
         if !may {
             return Err(NoHost::Overflow);
         }
-        host.waiting.push_back(waiter);
+        host.waiting.push_back((waiter, wants));
         self.breaker.pending += 1;
         if !std::mem::replace(&mut host.has_turn, true) {
             self.turns.push_back(slot);
@@ -26,10 +26,12 @@ impl<K: Copy + Eq> State<K> {
         Ok(())
     }
 
-    /// The first who waits for that host, and waits no longer. The host keeps its turn: without a
-    /// waiter it is passed over then.
-    pub(crate) fn dequeue(&mut self, slot: u32) -> Option<K> {
-        let waiter = self.hosts.get_mut(slot as usize)?.waiting.pop_front()?;
+    /// The first who waits for that host and such a connection, and waits no longer. The host keeps
+    /// its turn: without a waiter it is passed over then.
+    pub(crate) fn dequeue(&mut self, slot: u32, kind: Wants) -> Option<K> {
+        let waiting = &mut self.hosts.get_mut(slot as usize)?.waiting;
+        let at = waiting.iter().position(|(_, wants)| wants.takes(kind))?;
+        let (waiter, _) = waiting.remove(at)?;
         self.breaker.pending = self.breaker.pending.saturating_sub(1);
         Some(waiter)
     }
@@ -37,7 +39,9 @@ impl<K: Copy + Eq> State<K> {
     /// Takes a waiter out of its host's queue. Says whether it was there.
     pub(crate) fn drop_out(&mut self, slot: u32, waiter: K) -> bool {
         let Some(host) = self.hosts.get_mut(slot as usize) else { return false };
-        let Some(at) = host.waiting.iter().position(|key| *key == waiter) else { return false };
+        let Some(at) = host.waiting.iter().position(|(key, _)| *key == waiter) else {
+            return false;
+        };
         host.waiting.remove(at);
         self.breaker.pending = self.breaker.pending.saturating_sub(1);
         true
@@ -83,7 +87,7 @@ impl<K: Copy + Eq> State<K> {
     fn next_waiter(&mut self) -> Option<(u32, K)> {
         while self.breaker.pending > 0 {
             let slot = self.turns.pop_front()?;
-            let waiter = self.dequeue(slot);
+            let waiter = self.dequeue(slot, Wants::Any);
             let Some(host) = self.hosts.get_mut(slot as usize) else { continue };
             host.has_turn = !host.waiting.is_empty();
             if host.has_turn {

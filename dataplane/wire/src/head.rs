@@ -119,11 +119,29 @@ pub enum Framing {
     UntilClose,
 }
 
+/// How the names of fields are written by HTTP/1.1 (Envoy: `header_key_format`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NameForm {
+    /// In lower case.
+    #[default]
+    Lower,
+    /// The first letter, and each behind what is no letter or digit, as a capital
+    /// (`proper_case_words`).
+    Proper,
+    /// As they came, if they were kept ([`Head::keep_names`]); others in lower case
+    /// (`preserve_case`).
+    Kept,
+    /// As they came; others as in `Proper` (`formatter_type_on_envoy_headers: PROPER_CASE`).
+    KeptOrProper,
+}
+
 /// A request's or a response's head.
 #[derive(Debug, Default)]
 pub struct Head {
     base: Vec<u8>,
     extra: Vec<u8>,
+    /// The bytes as they came, before names were lowered, where names are kept.
+    kept: Vec<u8>,
     fields: Vec<Field>,
     /// The names among the fields, and perhaps some that were among them.
     names: Names,
@@ -145,29 +163,52 @@ pub struct Head {
     pub keep_alive: bool,
     /// The protocol asked for by an `upgrade` (request) or switched to (101), if any.
     pub upgrade: Option<Span>,
+    /// How names are written by HTTP/1.1.
+    pub name_form: NameForm,
+    /// A request by HTTP/1.1 is written with the absolute form of its target, of this scheme
+    /// (Envoy: `send_fully_qualified_url`).
+    pub absolute: Option<&'static str>,
 }
 
 impl Head {
     /// Empties the head; its tables keep their room.
     pub fn clear(&mut self) {
-        let Self { base, extra, fields, .. } = self;
+        let Self { base, extra, kept, fields, .. } = self;
         base.clear();
         extra.clear();
+        kept.clear();
         fields.clear();
-        let (base, extra, fields) =
-            (std::mem::take(base), std::mem::take(extra), std::mem::take(fields));
-        *self = Self { base, extra, fields, ..Self::default() };
+        let (base, extra) = (std::mem::take(base), std::mem::take(extra));
+        let (kept, fields) = (std::mem::take(kept), std::mem::take(fields));
+        *self = Self { base, extra, kept, fields, ..Self::default() };
+    }
+
+    /// Keeps the names as they stand in these bytes, those of the head before they are lowered.
+    pub(crate) fn keep_names(&mut self, bytes: &[u8]) {
+        self.kept.clear();
+        self.kept.extend_from_slice(bytes);
+    }
+
+    /// The name as it came, whatever has become of the field since.
+    pub(crate) fn kept_name(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut lines = self.kept.split(|byte| *byte == b'\n').skip(1);
+        lines.find_map(|line| {
+            let (found, behind) = line.split_at_checked(name.len())?;
+            (found.eq_ignore_ascii_case(name) && behind.first() == Some(&b':')).then_some(found)
+        })
     }
 
     /// Becomes a copy of another head, in the room that it has.
     pub fn copy_from(&mut self, other: &Self) {
-        let Self { base, extra, fields, .. } = self;
+        let Self { base, extra, kept, fields, .. } = self;
         base.clone_from(&other.base);
         extra.clone_from(&other.extra);
+        kept.clone_from(&other.kept);
         fields.clone_from(&other.fields);
         let Self {
             base: _,
             extra: _,
+            kept: _,
             fields: _,
             names,
             method,
@@ -179,12 +220,15 @@ impl Head {
             framing,
             keep_alive,
             upgrade,
+            name_form,
+            absolute,
         } = *other;
-        let (base, extra, fields) =
-            (std::mem::take(base), std::mem::take(extra), std::mem::take(fields));
+        let (base, extra) = (std::mem::take(base), std::mem::take(extra));
+        let (kept, fields) = (std::mem::take(kept), std::mem::take(fields));
         *self = Self {
             base,
             extra,
+            kept,
             fields,
             names,
             method,
@@ -196,6 +240,8 @@ impl Head {
             framing,
             keep_alive,
             upgrade,
+            name_form,
+            absolute,
         };
     }
 

@@ -93,14 +93,18 @@ fn clusters_come_into_force_with_their_endpoints() {
 #[test]
 fn the_good_ones_are_applied_and_the_bad_ones_named() {
     let mut applier = applier();
-    let bad = cluster("bad", "type: STATIC, lb_policy: MAGLEV");
+    let bad = cluster("bad", "type: STATIC, connect_timeout: 0s");
     let junk = named("junk", Any { type_url: api::any::CLUSTER.into(), value: vec![0xff] });
     let good = cluster("good", "type: STATIC");
     let applied = applier.apply(&push(Kind::Cluster, vec![bad, junk, good], true));
     let names: Vec<_> = applied.rejected.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(in_force(&applier).0, ["good"]);
     assert!(names.contains(&"bad") && names.contains(&"junk"), "{names:?}");
-    assert!(applied.rejected.iter().any(|r| r.field == "lb_policy"), "{:?}", applied.rejected);
+    assert!(
+        applied.rejected.iter().any(|r| r.field == "connect_timeout"),
+        "{:?}",
+        applied.rejected
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::envoy::core::RoutingPriority;
+use api::envoy::route::route_action::upgrade_config::ConnectConfig;
 use api::envoy::route::route_action::{
     ClusterNotFoundResponseCode, ClusterSpecifier, MaxStreamDuration, UpgradeConfig,
 };
@@ -100,9 +101,7 @@ fn path(at: &At<'_>, given: Option<&route_match::PathSpecifier>) -> Result<PathM
             }
             Ok(PathMatch::SeparatedPrefix(bytes(prefix)))
         }
-        Some(Specifier::ConnectMatcher(_)) => {
-            Err(at.field("connect_matcher").unsupported("CONNECT is not supported"))
-        }
+        Some(Specifier::ConnectMatcher(_)) => Ok(PathMatch::Connect),
         Some(Specifier::PathMatchPolicy(_)) => {
             Err(at.field("path_match_policy").unsupported("path templates are not supported"))
         }
@@ -208,6 +207,7 @@ fn forward(
         hash: hash::compile(&at.field("hash_policy"), hash_policy)?,
         upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
         rewrite: rewrite::compile(at, &rewrites)?.map(Box::new),
+        terminates_connect: upgrade_configs.iter().any(|config| config.connect_config.is_some()),
     })
 }
 
@@ -229,21 +229,29 @@ fn upgrades(at: &At<'_>, configs: &[UpgradeConfig]) -> Result<Vec<(Box<str>, boo
     let each = configs.iter().enumerate().map(|(index, config)| {
         let at = at.item(index);
         decide!(at, config => UpgradeConfig {
-            used: upgrade_type, enabled;
-            refused: connect_config;
+            used: upgrade_type, enabled, connect_config;
         });
         let name = upgrade_name(&at.field("upgrade_type"), upgrade_type)?;
+        if let Some(config) = connect_config {
+            let at = at.field("connect_config");
+            if *name != *"connect" {
+                return Err(at.invalid("only for `CONNECT`, as in Envoy"));
+            }
+            decide!(at, config => ConnectConfig {
+                refused: proxy_protocol_config, allow_post;
+            });
+        }
         Ok((name, value::bool_or(enabled, true)))
     });
     each.collect()
 }
 
-/// An upgrade's name in lower case. CONNECT is a method and a later concern.
+/// An upgrade's name in lower case; the method CONNECT is one of them.
 pub(crate) fn upgrade_name(at: &At<'_>, name: &str) -> Result<Box<str>, Fault> {
     let lower = name.to_ascii_lowercase();
     match lower.as_str() {
         "" => Err(at.missing("an upgrade has to be named")),
-        "connect" | "connect-udp" => Err(at.unsupported("CONNECT is not supported")),
+        "connect-udp" => Err(at.unsupported("datagrams are not proxied")),
         _ => Ok(lower.into()),
     }
 }

@@ -85,8 +85,7 @@ pub(crate) fn compile(
     let chosen = chosen(at, discovery, cluster)?;
     let http = at.field("typed_extension_protocol_options");
     let mut http = upstream_http::options(&http, typed_extension_protocol_options)?;
-    let common = at.field("common_http_protocol_options");
-    http.common(&common, common_http_protocol_options.as_ref())?;
+    http.common(at, common_http_protocol_options.as_ref())?;
     let old = (http_protocol_options.as_ref(), http2_protocol_options.as_ref());
     http.old_protocol(at, selection, old)?;
     Ok(Compiled {
@@ -114,7 +113,11 @@ pub(crate) fn compile(
             idle_timeout: http.idle_timeout,
             port_override: balance::port_override(at, lb_config.as_ref())?,
             protocol: http.protocol.unwrap_or_default(),
+            http1: http.http1,
             http2: http.http2,
+            max_head_kib: http.max_head_kib,
+            max_fields: http.max_fields,
+            max_connection_duration: http.max_connection_duration,
             keepalive_s: keepalive(at, upstream_connection_options.as_ref())?,
             name,
         },

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::envoy::core::HttpProtocolOptions;
 use api::envoy::core::http_protocol_options::HeadersWithUnderscoresAction;
-use api::envoy::core::{Http1ProtocolOptions, HttpProtocolOptions};
 use api::envoy::hcm::http_connection_manager::{
     CodecType, ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier,
     ServerHeaderTransformation, SetCurrentClientCertDetails, Tracing, UpgradeConfig,
 };
 use api::envoy::hcm::{HttpConnectionManager, Rds, RequestIdExtension};
+use api::envoy::types::Percent;
 
 use super::at::{At, Fault, decide};
 use super::scope::Scope;
-use super::{action, http_filter, http2, route, source, value};
+use super::{action, http_filter, http1, http2, origin, route, source, value};
 use crate::snapshot::{
-    ClientCert, Codec, EscapedSlashes, ForwardClientCert, HttpManager, Routes, ServerHeader,
+    ClientCert, Codec, EscapedSlashes, ForwardClientCert, Http2, HttpManager, Routes, ServerHeader,
+    Spans, Underscores,
 };
 
 /// Envoy's defaults.
@@ -30,39 +32,39 @@ pub(crate) fn compile(
     scope: &mut Scope<'_>,
 ) -> Result<HttpManager, Fault> {
     decide!(at, manager => HttpConnectionManager {
-        used: codec_type, stat_prefix, http_filters, tracing, common_http_protocol_options,
-            http_protocol_options, http2_protocol_options, server_name,
-            server_header_transformation, max_request_headers_kb, stream_idle_timeout,
-            request_timeout, request_headers_timeout, use_remote_address, via,
-            generate_request_id, preserve_external_request_id, forward_client_cert_details,
-            set_current_client_cert_details, proxy_100_continue, upgrade_configs, normalize_path,
-            merge_slashes, path_with_escaped_slashes_action, request_id_extension,
-            route_specifier;
-        refused: http3_protocol_options, scheme_header_transformation, stream_flush_timeout,
-            access_log, xff_num_trusted_hops, original_ip_detection_extensions,
-            early_header_mutation_extensions, internal_address_config, skip_xff_append,
-            always_set_request_id_in_response, forward_client_cert_matcher,
-            represent_ipv4_remote_address_as_ipv4_mapped_ipv6, local_reply_config,
-            strip_matching_host_port, path_normalization_options, strip_trailing_host_dot,
-            proxy_status_config, typed_header_validation_config, append_x_forwarded_port,
-            forward_proto_config, strip_port_mode;
-        refused_if_true: add_user_agent, stream_error_on_invalid_http_message;
-        without_effect: http1_safe_max_connection_duration, drain_timeout, drain_timeout_jitter,
-            delayed_close_timeout, access_log_flush_interval, flush_access_log_on_new_request,
-            access_log_options, append_local_overload, add_proxy_protocol_connection_state;
+        used: codec_type, stat_prefix, http_filters, tracing, http_protocol_options, server_name,
+            server_header_transformation, max_request_headers_kb, stream_idle_timeout, via,
+            request_timeout, request_headers_timeout, use_remote_address, generate_request_id,
+            preserve_external_request_id, proxy_100_continue, upgrade_configs, normalize_path,
+            merge_slashes, path_with_escaped_slashes_action, request_id_extension, route_specifier,
+            always_set_request_id_in_response;
+        // `origin`, `client_cert`, `http2` and `common_options` look at these.
+        used_elsewhere: forward_client_cert_details, set_current_client_cert_details,
+            scheme_header_transformation, xff_num_trusted_hops, internal_address_config,
+            original_ip_detection_extensions, skip_xff_append, strip_matching_host_port,
+            strip_trailing_host_dot, append_x_forwarded_port, strip_port_mode,
+            stream_error_on_invalid_http_message, http1_safe_max_connection_duration,
+            common_http_protocol_options, http2_protocol_options;
+        refused: http3_protocol_options, stream_flush_timeout, access_log, local_reply_config,
+            early_header_mutation_extensions, forward_client_cert_matcher, proxy_status_config,
+            path_normalization_options, typed_header_validation_config, forward_proto_config;
+        refused_if_true: add_user_agent;
+        // Envoy 1.40 writes an IPv4 address all the same.
+        without_effect: represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
+            drain_timeout, drain_timeout_jitter, delayed_close_timeout, access_log_flush_interval,
+            flush_access_log_on_new_request, access_log_options, append_local_overload,
+            add_proxy_protocol_connection_state;
     });
     self::tracing(&at.field("tracing"), tracing.as_ref())?;
     request_id(&at.field("request_id_extension"), request_id_extension.as_ref())?;
     let filters = http_filter::compile(&at.field("http_filters"), http_filters)?;
-    let http1 = http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())?;
-    let common = at.field("common_http_protocol_options");
-    let common = common_options(&common, common_http_protocol_options.as_ref())?;
-    let place = at.field("http2_protocol_options");
-    let slashes = at.field("path_with_escaped_slashes_action");
+    let http1 = http1::downstream(at, http_protocol_options.as_ref())?;
+    let common = common_options(at, manager)?;
     let time = |name: &str, given, default| value::timeout(&at.field(name), given, default);
     Ok(HttpManager {
         codec: codec(&at.field("codec_type"), *codec_type)?,
-        http2: http2::compile(&place, http2_protocol_options.as_ref())?,
+        http1: http1.http1,
+        http2: http2(at, manager)?,
         stat_prefix: stat_prefix.as_str().into(),
         routes: routes(at, route_specifier.as_ref(), scope)?,
         filters: filters.filters,
@@ -71,21 +73,22 @@ pub(crate) fn compile(
         upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
         via: Some(via.as_str()).filter(|via| !via.is_empty()).map(Arc::from),
         use_remote_address: value::bool_or(use_remote_address, false),
+        origin: origin::compile(at, manager)?,
+        host_form: origin::host_form(at, manager)?,
+        request_id_in_response: *always_set_request_id_in_response,
         generate_request_id: value::bool_or(generate_request_id, true),
         preserve_external_request_id: *preserve_external_request_id,
-        client_cert: client_cert(
-            at,
-            *forward_client_cert_details,
-            set_current_client_cert_details.as_ref(),
-        )?,
+        client_cert: client_cert(at, manager)?,
         normalize_path: value::bool_or(normalize_path, false),
         merge_slashes: *merge_slashes,
-        escaped_slashes: escaped_slashes(&slashes, *path_with_escaped_slashes_action)?,
+        escaped_slashes: escaped_slashes(at, *path_with_escaped_slashes_action)?,
         accept_http_10: http1.accept_http_10,
         allow_absolute_url: http1.allow_absolute_url,
         proxy_100_continue: *proxy_100_continue,
         max_head_kib: head_kib(at, value::u32_or(max_request_headers_kb, HEAD_KIB))?,
         max_fields: common.max_fields,
+        underscores: common.underscores,
+        spans: common.spans,
         idle_timeout: common.idle_timeout,
         stream_idle_timeout: time("stream_idle_timeout", stream_idle_timeout, Some(STREAM_IDLE))?,
         request_timeout: time("request_timeout", request_timeout, None)?,
@@ -181,11 +184,9 @@ fn upgrades(at: &At<'_>, configs: &[UpgradeConfig]) -> Result<Vec<Box<str>>, Fau
     Ok(names)
 }
 
-fn client_cert(
-    at: &At<'_>,
-    forward: i32,
-    current: Option<&SetCurrentClientCertDetails>,
-) -> Result<ClientCert, Fault> {
+fn client_cert(at: &At<'_>, manager: &HttpConnectionManager) -> Result<ClientCert, Fault> {
+    let forward = manager.forward_client_cert_details;
+    let current = manager.set_current_client_cert_details.as_ref();
     let forward = match value::enumeration(&at.field("forward_client_cert_details"), forward)? {
         ForwardClientCertDetails::Sanitize => ForwardClientCert::Sanitize,
         ForwardClientCertDetails::ForwardOnly => ForwardClientCert::ForwardOnly,
@@ -204,7 +205,8 @@ fn client_cert(
 
 fn escaped_slashes(at: &At<'_>, number: i32) -> Result<EscapedSlashes, Fault> {
     use PathWithEscapedSlashesAction as From;
-    Ok(match value::enumeration(at, number)? {
+    let at = at.field("path_with_escaped_slashes_action");
+    Ok(match value::enumeration(&at, number)? {
         From::ImplementationSpecificDefault | From::KeepUnchanged => EscapedSlashes::KeepUnchanged,
         From::RejectRequest => EscapedSlashes::Reject,
         From::UnescapeAndRedirect => EscapedSlashes::UnescapeAndRedirect,
@@ -219,56 +221,71 @@ fn head_kib(at: &At<'_>, kib: u32) -> Result<u32, Fault> {
     }
 }
 
-struct Http1 {
-    accept_http_10: bool,
-    allow_absolute_url: bool,
-}
-
-fn http1(at: &At<'_>, options: Option<&Http1ProtocolOptions>) -> Result<Http1, Fault> {
-    let Some(options) = options else {
-        return Ok(Http1 { accept_http_10: false, allow_absolute_url: true });
-    };
-    decide!(at, options => Http1ProtocolOptions {
-        used: allow_absolute_url, accept_http_10;
-        refused: default_host_for_http_10, header_key_format, enable_trailers,
-            allow_chunked_length, send_fully_qualified_url, allow_custom_methods,
-            ignore_http_11_upgrade;
-        refused_if_true: override_stream_error_on_invalid_http_message;
-        without_effect: use_balsa_parser;
-    });
-    Ok(Http1 {
-        accept_http_10: *accept_http_10,
-        allow_absolute_url: value::bool_or(allow_absolute_url, true),
-    })
-}
-
 struct CommonOptions {
     max_fields: u32,
     idle_timeout: Option<Duration>,
+    underscores: Underscores,
+    spans: Spans,
 }
 
-fn common_options(
-    at: &At<'_>,
-    options: Option<&HttpProtocolOptions>,
-) -> Result<CommonOptions, Fault> {
-    let Some(options) = options else {
-        return Ok(CommonOptions { max_fields: FIELDS, idle_timeout: Some(IDLE) });
+fn http2(at: &At<'_>, manager: &HttpConnectionManager) -> Result<Http2, Fault> {
+    let malformed = manager.stream_error_on_invalid_http_message.map(|value| value.value);
+    let options = manager.http2_protocol_options.as_ref();
+    http2::compile(&at.field("http2_protocol_options"), options, malformed)
+}
+
+fn common_options(at: &At<'_>, manager: &HttpConnectionManager) -> Result<CommonOptions, Fault> {
+    let at = &at.field("common_http_protocol_options");
+    let ends_with_answer = manager.http1_safe_max_connection_duration;
+    let Some(options) = &manager.common_http_protocol_options else {
+        let (underscores, spans) = (Underscores::Allow, Spans::default());
+        let idle_timeout = Some(IDLE);
+        return Ok(CommonOptions { max_fields: FIELDS, idle_timeout, underscores, spans });
     };
     decide!(at, options => HttpProtocolOptions {
-        used: idle_timeout, max_headers_count, headers_with_underscores_action;
-        refused: max_connection_duration, max_response_headers_kb, max_stream_duration,
+        used: idle_timeout, max_headers_count, headers_with_underscores_action,
+            max_connection_duration, max_connection_duration_jitter, max_stream_duration,
             max_requests_per_connection;
-        without_effect: max_connection_duration_jitter;
+        // It is about answers; Envoy does not look at it here either.
+        without_effect: max_response_headers_kb;
     });
-    let place = at.field("headers_with_underscores_action");
-    match value::enumeration(&place, *headers_with_underscores_action)? {
-        HeadersWithUnderscoresAction::Allow => {}
-        _ => return Err(place.unsupported("only ALLOW is supported")),
-    }
     let max_fields = value::u32_or(max_headers_count, FIELDS);
     if max_fields == 0 {
         return Err(at.field("max_headers_count").invalid("at least 1"));
     }
-    let idle_timeout = value::timeout(&at.field("idle_timeout"), idle_timeout, Some(IDLE))?;
-    Ok(CommonOptions { max_fields, idle_timeout })
+    let time = |name: &str, given, default| value::timeout(&at.field(name), given, default);
+    Ok(CommonOptions {
+        max_fields,
+        idle_timeout: time("idle_timeout", idle_timeout, Some(IDLE))?,
+        underscores: underscores(
+            &at.field("headers_with_underscores_action"),
+            *headers_with_underscores_action,
+        )?,
+        spans: Spans {
+            connection: time("max_connection_duration", max_connection_duration, None)?,
+            jitter_percent: jitter(
+                &at.field("max_connection_duration_jitter"),
+                max_connection_duration_jitter.as_ref(),
+            )?,
+            ends_with_answer,
+            requests: value::u32_or(max_requests_per_connection, 0),
+            stream: time("max_stream_duration", max_stream_duration, None)?,
+        },
+    })
+}
+
+fn underscores(at: &At<'_>, number: i32) -> Result<Underscores, Fault> {
+    Ok(match value::enumeration(at, number)? {
+        HeadersWithUnderscoresAction::Allow => Underscores::Allow,
+        HeadersWithUnderscoresAction::RejectRequest => Underscores::Reject,
+        HeadersWithUnderscoresAction::DropHeader => Underscores::Drop,
+    })
+}
+
+fn jitter(at: &At<'_>, given: Option<&Percent>) -> Result<f64, Fault> {
+    let percent = given.map_or(0.0, |percent| percent.value);
+    match (0.0..=100.0).contains(&percent) {
+        true => Ok(percent),
+        false => Err(at.invalid("from 0 to 100")),
+    }
 }

@@ -15,19 +15,26 @@ use api::envoy::upstream_http::http_protocol_options::{
 };
 
 use super::at::{At, Fault, decide, typed};
-use super::{http2, value};
-use crate::snapshot::{Http2, UpstreamProtocol};
+use super::{http1, http2, value};
+use crate::snapshot::{Http1, Http2, UpstreamProtocol};
 
 /// The one key of `typed_extension_protocol_options` that is known.
 const KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 /// Envoy's default for idle upstream connections.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Envoy's defaults for answers.
+const HEAD_KIB: u32 = 60;
+const FIELDS: u32 = 100;
 
 pub(crate) struct Options {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_requests_per_connection: Option<u32>,
     pub(crate) protocol: Option<UpstreamProtocol>,
+    pub(crate) http1: Http1,
     pub(crate) http2: Http2,
+    pub(crate) max_head_kib: u32,
+    pub(crate) max_fields: u32,
+    pub(crate) max_connection_duration: Option<Duration>,
 }
 
 /// The options that a cluster carries under their extension's name.
@@ -36,7 +43,11 @@ pub(crate) fn options(at: &At<'_>, given: &HashMap<String, Any>) -> Result<Optio
         idle_timeout: Some(IDLE),
         max_requests_per_connection: None,
         protocol: None,
+        http1: Http1::default(),
         http2: Http2::default(),
+        max_head_kib: HEAD_KIB,
+        max_fields: FIELDS,
+        max_connection_duration: None,
     };
     for (key, any) in given {
         let at = at.key(key);
@@ -61,17 +72,16 @@ fn read(at: &At<'_>, given: &HttpProtocolOptions, options: &mut Options) -> Resu
             refused: auto_sni, auto_san_validation, override_auto_sni_header;
         });
     }
-    let common = at.field("common_http_protocol_options");
-    options.common(&common, common_http_protocol_options.as_ref())?;
-    let (protocol, http2) = protocol(at, upstream_protocol_options.as_ref())?;
-    (options.protocol, options.http2) = (Some(protocol), http2);
+    options.common(at, common_http_protocol_options.as_ref())?;
+    let (protocol, http1, http2) = protocol(at, upstream_protocol_options.as_ref())?;
+    (options.protocol, options.http1, options.http2) = (Some(protocol), http1, http2);
     Ok(())
 }
 
-fn protocol(
-    at: &At<'_>,
-    given: Option<&UpstreamProtocolOptions>,
-) -> Result<(UpstreamProtocol, Http2), Fault> {
+/// What is spoken, and how.
+type Spoken = (UpstreamProtocol, Http1, Http2);
+
+fn protocol(at: &At<'_>, given: Option<&UpstreamProtocolOptions>) -> Result<Spoken, Fault> {
     match given {
         Some(UpstreamProtocolOptions::ExplicitHttpConfig(given)) => {
             explicit(&at.field("explicit_http_config"), given.protocol_config.as_ref())
@@ -83,10 +93,11 @@ fn protocol(
                 // No client speaks it.
                 without_effect: http3_protocol_options;
             });
-            http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())?;
+            let place = at.field("http_protocol_options");
+            let http1 = http1(&place, http_protocol_options.as_ref())?;
             let place = at.field("http2_protocol_options");
-            let http2 = http2::compile(&place, http2_protocol_options.as_ref())?;
-            Ok((UpstreamProtocol::Downstream, http2))
+            let http2 = http2::compile(&place, http2_protocol_options.as_ref(), None)?;
+            Ok((UpstreamProtocol::Downstream, http1, http2))
         }
         Some(UpstreamProtocolOptions::AutoConfig(given)) => {
             let at = at.field("auto_config");
@@ -94,27 +105,25 @@ fn protocol(
                 used: http_protocol_options, http2_protocol_options;
                 refused: http3_protocol_options, alternate_protocols_cache_options;
             });
-            http1(&at.field("http_protocol_options"), http_protocol_options.as_ref())?;
+            let place = at.field("http_protocol_options");
+            let http1 = http1(&place, http_protocol_options.as_ref())?;
             let place = at.field("http2_protocol_options");
-            let http2 = http2::compile(&place, http2_protocol_options.as_ref())?;
-            Ok((UpstreamProtocol::Negotiated, http2))
+            let http2 = http2::compile(&place, http2_protocol_options.as_ref(), None)?;
+            Ok((UpstreamProtocol::Negotiated, http1, http2))
         }
         None => Err(at.missing("`explicit_http_config` has to be given")),
     }
 }
 
-fn explicit(
-    at: &At<'_>,
-    given: Option<&ProtocolConfig>,
-) -> Result<(UpstreamProtocol, Http2), Fault> {
+fn explicit(at: &At<'_>, given: Option<&ProtocolConfig>) -> Result<Spoken, Fault> {
     match given {
         Some(ProtocolConfig::HttpProtocolOptions(given)) => {
-            http1(&at.field("http_protocol_options"), Some(given))?;
-            Ok((UpstreamProtocol::Http1, Http2::default()))
+            let http1 = http1(&at.field("http_protocol_options"), Some(given))?;
+            Ok((UpstreamProtocol::Http1, http1, Http2::default()))
         }
         Some(ProtocolConfig::Http2ProtocolOptions(given)) => {
-            let http2 = http2::compile(&at.field("http2_protocol_options"), Some(given))?;
-            Ok((UpstreamProtocol::Http2, http2))
+            let http2 = http2::compile(&at.field("http2_protocol_options"), Some(given), None)?;
+            Ok((UpstreamProtocol::Http2, Http1::default(), http2))
         }
         Some(ProtocolConfig::Http3ProtocolOptions(_)) => {
             let at = at.field("http3_protocol_options");
@@ -132,12 +141,12 @@ impl Options {
         selection: ClusterProtocolSelection,
         (old1, given): (Option<&Http1ProtocolOptions>, Option<&Http2ProtocolOptions>),
     ) -> Result<(), Fault> {
-        http1(&at.field("http_protocol_options"), old1)?;
-        let options = http2::compile(&at.field("http2_protocol_options"), given)?;
+        let http1 = http1(&at.field("http_protocol_options"), old1)?;
+        let options = http2::compile(&at.field("http2_protocol_options"), given, None)?;
         if self.protocol.is_some() {
             return Ok(());
         }
-        self.http2 = options;
+        (self.http1, self.http2) = (http1, options);
         self.protocol = Some(match (selection, given) {
             (ClusterProtocolSelection::UseDownstreamProtocol, _) => UpstreamProtocol::Downstream,
             (_, Some(_)) => UpstreamProtocol::Http2,
@@ -153,13 +162,24 @@ impl Options {
         given: Option<&core::HttpProtocolOptions>,
     ) -> Result<(), Fault> {
         let Some(given) = given else { return Ok(()) };
+        let at = &at.field("common_http_protocol_options");
         decide!(at, given => core::HttpProtocolOptions {
             // The action is about requests that come in; Envoy does not look at it here either.
-            used: idle_timeout, max_requests_per_connection;
-            refused: max_connection_duration, max_headers_count, max_response_headers_kb,
-                max_stream_duration;
+            used: idle_timeout, max_requests_per_connection, max_connection_duration,
+                max_headers_count, max_response_headers_kb;
+            refused: max_stream_duration;
             without_effect: headers_with_underscores_action, max_connection_duration_jitter;
         });
+        self.max_fields = value::u32_or(max_headers_count, FIELDS);
+        if self.max_fields == 0 {
+            return Err(at.field("max_headers_count").invalid("at least 1"));
+        }
+        self.max_head_kib = value::u32_or(max_response_headers_kb, HEAD_KIB);
+        if !(1..=8192).contains(&self.max_head_kib) {
+            return Err(at.field("max_response_headers_kb").invalid("between 1 and 8192"));
+        }
+        let place = at.field("max_connection_duration");
+        self.max_connection_duration = value::timeout(&place, max_connection_duration, None)?;
         self.idle_timeout = value::timeout(&at.field("idle_timeout"), idle_timeout, Some(IDLE))?;
         let most = max_requests_per_connection.as_ref().map(|most| most.value);
         self.max_requests_per_connection = most.or(self.max_requests_per_connection);
@@ -167,15 +187,21 @@ impl Options {
     }
 }
 
-/// What HTTP/1.1 to an upstream may be asked to do: nothing special.
-fn http1(at: &At<'_>, given: Option<&Http1ProtocolOptions>) -> Result<(), Fault> {
-    let Some(given) = given else { return Ok(()) };
-    decide!(at, given => Http1ProtocolOptions {
-        refused: header_key_format, enable_trailers, allow_chunked_length,
-            send_fully_qualified_url, ignore_http_11_upgrade;
-        refused_if_true: override_stream_error_on_invalid_http_message;
+/// What is said to upstreams.
+fn http1(at: &At<'_>, options: Option<&Http1ProtocolOptions>) -> Result<Http1, Fault> {
+    let Some(options) = options else { return Ok(Http1::default()) };
+    decide!(at, options => Http1ProtocolOptions {
+        used: header_key_format, allow_chunked_length, send_fully_qualified_url;
+        refused: enable_trailers;
+        // These are about clients.
         without_effect: allow_absolute_url, accept_http_10, default_host_for_http_10,
-            use_balsa_parser, allow_custom_methods;
+            use_balsa_parser, allow_custom_methods, ignore_http_11_upgrade,
+            override_stream_error_on_invalid_http_message;
     });
-    Ok(())
+    Ok(Http1 {
+        names: http1::names(&at.field("header_key_format"), header_key_format.as_ref())?,
+        chunked_with_length: *allow_chunked_length,
+        absolute_target: *send_fully_qualified_url,
+        ..Http1::default()
+    })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tls::ClientContext;
 
 use super::http::Http2;
+use super::http1::Http1;
 use super::outlier::OutlierDetection;
 
 /// Where a cluster stands in [`super::Snapshot::clusters`].
@@ -52,8 +53,17 @@ pub struct Cluster {
     pub port_override: Option<u16>,
     /// What is spoken to it.
     pub protocol: UpstreamProtocol,
+    /// How HTTP/1.1 is spoken to it.
+    pub http1: Http1,
     /// How HTTP/2 is spoken to it.
     pub http2: Http2,
+    /// The largest head of an answer in KiB (`max_response_headers_kb`, Envoy: 60).
+    pub max_head_kib: u32,
+    /// The most fields of an answer (`max_headers_count`, Envoy: 100).
+    pub max_fields: u32,
+    /// A connection that is older takes no more requests (`max_connection_duration`; `None`: it
+    /// does).
+    pub max_connection_duration: Option<Duration>,
     /// TCP keep-alive after so many idle seconds.
     pub keepalive_s: Option<u32>,
 }

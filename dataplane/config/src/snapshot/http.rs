@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ClusterId, HttpFilters, Overrides, RouteTable};
+use super::{ClusterId, HostForm, Http1, HttpFilters, Origin, Overrides, RouteTable, Underscores};
 
 /// `TcpProxy`, compiled.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Weighted {
 pub struct HttpManager {
     /// What is spoken.
     pub codec: Codec,
+    /// How HTTP/1.1 is spoken.
+    pub http1: Http1,
     /// How HTTP/2 is spoken.
     pub http2: Http2,
     /// For statistics.
@@ -58,6 +60,12 @@ pub struct HttpManager {
     pub via: Option<Arc<str>>,
     /// Trusts the direct peer's address over `x-forwarded-for`.
     pub use_remote_address: bool,
+    /// What is said besides of where requests come from.
+    pub origin: Option<Box<Origin>>,
+    /// What is taken off the host.
+    pub host_form: HostForm,
+    /// Puts the request's id into its answer (`always_set_request_id_in_response`).
+    pub request_id_in_response: bool,
     /// Makes an `x-request-id` where there is none (default true).
     pub generate_request_id: bool,
     /// Keeps an `x-request-id` that comes from outside.
@@ -80,6 +88,10 @@ pub struct HttpManager {
     pub max_head_kib: u32,
     /// See `max_head_kib`.
     pub max_fields: u32,
+    /// What becomes of field names with `_` (`headers_with_underscores_action`).
+    pub underscores: Underscores,
+    /// How long connections and requests may last.
+    pub spans: Spans,
     /// Closes an idle keep-alive connection (`common_http_protocol_options.idle_timeout`; 1 h).
     pub idle_timeout: Option<Duration>,
     /// Ends a stream on which nothing moves (5 min; `None`: never).
@@ -90,6 +102,23 @@ pub struct HttpManager {
     pub request_headers_timeout: Option<Duration>,
     /// Sent as `x-envoy-*` to upstream and downstream (router's `suppress_envoy_headers`).
     pub suppress_envoy_headers: bool,
+}
+
+/// How long a manager's connections and requests may last.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spans {
+    /// A connection is older than that no longer asked for requests (`max_connection_duration`);
+    /// `None`: it may be.
+    pub connection: Option<Duration>,
+    /// So many percent of `connection` may be added by chance (`max_connection_duration_jitter`).
+    pub jitter_percent: f64,
+    /// A connection by HTTP/1.1 that is too old ends with an answer only
+    /// (`http1_safe_max_connection_duration`).
+    pub ends_with_answer: bool,
+    /// Requests after which a connection ends (`max_requests_per_connection`; 0: no limit).
+    pub requests: u32,
+    /// A request and its answer take no longer (`max_stream_duration`); `None`: they may.
+    pub stream: Option<Duration>,
 }
 
 /// `codec_type`
@@ -119,6 +148,58 @@ pub struct Http2 {
     /// A malformed message ends its stream alone
     /// (`override_stream_error_on_invalid_http_message`), not its connection.
     pub malformed_ends_stream: bool,
+    /// CONNECT with `:protocol` is taken from clients (`allow_connect`, RFC 8441).
+    pub extended_connect: bool,
+    /// Peers are asked for signs of life (`connection_keepalive`).
+    pub keepalive: Option<Keepalive>,
+    /// Limits against floods.
+    pub floods: Floods,
+    /// Settings besides our own, each an identifier and a value (`custom_settings_parameters`);
+    /// identifier 0: none.
+    pub extra_settings: [(u16, u32); EXTRA_SETTINGS],
+}
+
+/// How many settings there may be besides our own.
+pub const EXTRA_SETTINGS: usize = 8;
+
+/// `KeepaliveSettings`, compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Between an answer and the next PING (`None`: none is sent without a reason).
+    pub interval: Option<Duration>,
+    /// By chance up to so much is added to `interval` (Envoy: 15 % of it).
+    pub jitter: Duration,
+    /// Without an answer by then the connection ends.
+    pub timeout: Duration,
+    /// A connection that was idle for so long is asked before it gets a request.
+    pub idle_interval: Option<Duration>,
+}
+
+/// Limits against floods by HTTP/2. What is configured holds up to a bound of our own: a limit that
+/// can be switched off protects nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floods {
+    /// Answers to control frames that wait to be sent (`max_outbound_control_frames`; 1000, at the
+    /// most 10,000).
+    pub answers: u32,
+    /// Frames one behind the other with nothing in them
+    /// (`max_consecutive_inbound_frames_with_empty_payload`; 1, at the most 100).
+    pub empty_frames: u32,
+    /// PRIORITY frames for each stream (`max_inbound_priority_frames_per_stream`; 100, at the most
+    /// 1000).
+    pub priorities: u32,
+    /// WINDOW_UPDATE frames for each DATA frame that was sent
+    /// (`max_inbound_window_update_frames_per_data_frame_sent`; 10, at the most 100).
+    pub window_updates: u32,
+    /// Streams that may be reset beyond those that were answered (`stream_reset_burst`; 500, at the
+    /// most 10,000).
+    pub resets: u32,
+}
+
+impl Default for Floods {
+    fn default() -> Self {
+        Self { answers: 1_000, empty_frames: 1, priorities: 100, window_updates: 10, resets: 500 }
+    }
 }
 
 impl Default for Http2 {
@@ -129,6 +210,10 @@ impl Default for Http2 {
             connection_window_bytes: 1024 * 1024,
             header_table_bytes: 4096,
             malformed_ends_stream: false,
+            extended_connect: false,
+            keepalive: None,
+            floods: Floods::default(),
+            extra_settings: [(0, 0); EXTRA_SETTINGS],
         }
     }
 }

@@ -94,6 +94,8 @@ pub enum PathMatch {
     SeparatedPrefix(Box<[u8]>),
     /// The whole path matches.
     Regex(Regex),
+    /// There is none: the request is a CONNECT (`connect_matcher`).
+    Connect,
 }
 
 /// What a route does.
@@ -129,8 +131,10 @@ pub struct Forward {
     pub retry: Option<Retry>,
     /// What says which host of a hashing cluster serves a request.
     pub hash: Vec<HashPolicy>,
-    /// Upgrades on this route: lower-case name and whether it is on.
+    /// Upgrades on this route: lower-case name and whether it is on. CONNECT is one, `connect`.
     pub upgrades: Vec<(Box<str>, bool)>,
+    /// A CONNECT ends here: what it carries goes on as plain bytes (`connect_config`).
+    pub terminates_connect: bool,
     /// What is changed of the request's path and authority.
     pub rewrite: Option<Box<Rewrite>>,
 }
@@ -147,6 +151,7 @@ impl Forward {
             cluster_not_found: 503,
             retry: None,
             upgrades: Vec::new(),
+            terminates_connect: false,
             hash: Vec::new(),
             rewrite: None,
         }

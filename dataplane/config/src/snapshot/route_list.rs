@@ -83,7 +83,7 @@ impl Index {
             let asked = &route.matches;
             let numbers = match &asked.path {
                 _ if !asked.case_sensitive => &mut index.others,
-                PathMatch::Regex(_) => &mut index.others,
+                PathMatch::Regex(_) | PathMatch::Connect => &mut index.others,
                 PathMatch::Exact(text) => index.exact.entry(text.clone()).or_default(),
                 PathMatch::Prefix(text) | PathMatch::SeparatedPrefix(text) => {
                     prefixes.entry(text).or_default()

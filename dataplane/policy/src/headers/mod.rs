@@ -7,12 +7,16 @@
 
 mod changes;
 mod client_cert;
+mod origin;
 mod request;
 mod response;
 pub(crate) mod text;
 
 pub use changes::need_facts;
-pub use request::{Attempt, RequestContext, forward, request, retry};
+pub use request::{
+    Attempt, Rejected, RequestContext, forward, host_form, ignore_upgrade, request, retry,
+    underscores,
+};
 pub use response::{local, local_changes, local_grpc, local_grpc_status, response, returned};
 pub(crate) use text::join_with;
 

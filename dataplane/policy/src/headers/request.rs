@@ -3,15 +3,18 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use config::snapshot::{HttpManager, RouteTable};
+use config::snapshot::{
+    HostForm, HttpManager, Origin, RouteTable, SchemeChange, StringMatch, StripPort, Underscores,
+};
 use tls::session::Peer;
 use wire::h1::strip_hop_by_hop;
-use wire::head::{Head, Known, Names};
+use wire::head::{Field, Head, Known, Names};
 
 use super::changes::{self, Side};
-use super::{client_cert, text};
+use super::{client_cert, origin, text};
 use crate::format::Facts;
 use crate::route::Found;
+use crate::{matcher, scratch};
 
 /// What [`request`] needs to know of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +23,9 @@ pub struct RequestContext<'c> {
     pub manager: &'c HttpManager,
     /// The direct peer.
     pub source: SocketAddr,
-    /// An address of this host, told to upstreams in place of a loopback peer's.
-    pub local: IpAddr,
+    /// Where the client wanted to go: the address is told to upstreams in place of a loopback
+    /// peer's.
+    pub local: SocketAddr,
     /// The other side of the TLS connection; `None` on a plaintext one.
     pub peer: Option<&'c Peer>,
     /// The URI SAN of our own certificate for `By=`; empty: left out.
@@ -54,40 +58,133 @@ const OF_ENVOY: Names = Names::of(&[
     Known::XEnvoyOther,
 ]);
 
+/// Why a request is not served whose client could not be told (`reject_with_status`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// What it is answered with.
+    pub status: u16,
+}
+
 /// Prepares a request as it arrives. Returns the client's address as far as it may be believed.
 ///
-/// No request counts as internal: Envoy 1.40 takes one for internal only where
-/// `internal_address_config` says so, which is not understood here.
-pub fn request(head: &mut Head, context: &RequestContext<'_>) -> IpAddr {
+/// A request is internal only where `internal_address_config` says so.
+pub fn request(head: &mut Head, context: &RequestContext<'_>) -> Result<IpAddr, Rejected> {
     let manager = context.manager;
     strip_hop_by_hop(head);
-    let has_any = head.may_have(OF_ENVOY);
-    if has_any {
-        head.remove_where(|head, field| is_internal(head.get(field.name)));
-    }
     let source = context.source.ip().to_canonical();
-    let scheme: &[u8] = if context.peer.is_some() { b"https" } else { b"http" };
-    let remote = if manager.use_remote_address {
-        if has_any {
-            head.remove_where(|head, field| is_of_the_edge(head.get(field.name)));
-        }
-        let told = if source.is_loopback() { context.local.to_canonical() } else { source };
+    let origin = manager.origin.as_deref();
+    let found = origin::find(head, origin, manager.use_remote_address, source)?;
+    let is_edge = manager.use_remote_address && !found.is_internal;
+    sanitize(head, found.is_internal, is_edge);
+    if found.appends {
+        let told = if source.is_loopback() { context.local.ip().to_canonical() } else { source };
         text::join(head, b"x-forwarded-for", b",", |out| text::write(out, told));
-        head.set(b"x-forwarded-proto", scheme);
-        text::set(head, b"x-envoy-external-address", source);
-        source
-    } else {
-        last_forwarded_for(head).unwrap_or(source)
-    };
-    if head.value(Known::XForwardedProto).is_none() {
-        head.append(b"x-forwarded-proto", scheme);
+    }
+    tell_scheme(head, context, origin);
+    if found.is_internal {
+        head.set(b"x-envoy-internal", b"true");
     }
     if let Some(via) = &manager.via {
         text::join(head, b"via", b", ", |out| out.extend_from_slice(via.as_bytes()));
     }
-    request_id(head, context);
+    if is_edge {
+        text::set(head, b"x-envoy-external-address", found.remote);
+    }
+    request_id(head, context, is_edge);
     client_cert::apply(head, &manager.client_cert, context.peer, context.local_uri);
-    remote
+    Ok(found.remote)
+}
+
+/// Removes what only we may say, or only an internal client.
+fn sanitize(head: &mut Head, is_internal: bool, is_edge: bool) {
+    if !head.may_have(OF_ENVOY) {
+        return;
+    }
+    head.remove_where(|head, field| {
+        let name = head.get(field.name);
+        let goes = if is_internal { is_of_the_router(name) } else { is_of_the_inside(name) };
+        goes || (is_edge && is_of_the_edge(name))
+    });
+}
+
+/// `x-forwarded-proto` and `x-forwarded-port`: what the client is known to have used, or what a
+/// trusted proxy says of that.
+fn tell_scheme(head: &mut Head, context: &RequestContext<'_>, origin: Option<&Origin>) {
+    let scheme: &[u8] = if context.peer.is_some() { b"https" } else { b"http" };
+    let believes =
+        !context.manager.use_remote_address || origin.is_some_and(|origin| origin.trusted_hops > 0);
+    if !(believes && head.value(Known::XForwardedProto).is_some()) {
+        head.set(b"x-forwarded-proto", scheme);
+    }
+    let Some(origin) = origin else { return };
+    let has_port = || head.values(b"x-forwarded-port").next().is_some();
+    if origin.forwarded_port && !(believes && has_port()) {
+        head.set_number(b"x-forwarded-port", context.local.port().into());
+    }
+    if let Some(SchemeChange::To(scheme)) = origin.scheme {
+        head.set(b"x-forwarded-proto", scheme.as_bytes());
+        head.scheme = head.add_bytes(scheme.as_bytes());
+    }
+}
+
+/// Brings the host into the form that routes are found by: without a dot at its end, and without a
+/// port. `port` is the one that was connected to.
+pub fn host_form(head: &mut Head, form: HostForm, port: u16) {
+    if form == HostForm::default() {
+        return;
+    }
+    let host = scratch::with(|out| {
+        let (name, given) = split_port(head.authority());
+        let goes = given.is_some_and(|given| match form.port {
+            StripPort::Never => false,
+            StripPort::Any => true,
+            StripPort::Matching => given.1 == port,
+        });
+        let dotless = name.strip_suffix(b".").filter(|_| form.strip_dot).unwrap_or(name);
+        out.extend_from_slice(dotless);
+        if let Some((text, _)) = given.filter(|_| !goes) {
+            out.push(b':');
+            out.extend_from_slice(text);
+        }
+        (out.len() != head.authority().len()).then(|| head.add_bytes(out))
+    });
+    if let Some(host) = host {
+        head.authority = host;
+    }
+}
+
+/// Host and port, the latter as it is written and as a number.
+fn split_port(authority: &[u8]) -> (&[u8], Option<(&[u8], u16)>) {
+    let Some(colon) = memchr::memrchr(b':', authority) else { return (authority, None) };
+    let is_inside = memchr::memrchr(b']', authority).is_some_and(|bracket| bracket > colon);
+    let Some((host, text)) = authority.split_at_checked(colon) else { return (authority, None) };
+    let text = text.get(1..).unwrap_or_default();
+    match std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
+        Some(port) if !is_inside => (host, Some((text, port))),
+        _ => (authority, None),
+    }
+}
+
+/// Names with an underscore: refused (false), or taken out.
+pub fn underscores(head: &mut Head, action: Underscores) -> bool {
+    let has = |head: &Head, field: &Field| memchr::memchr(b'_', head.get(field.name)).is_some();
+    match action {
+        Underscores::Allow => true,
+        Underscores::Reject => !head.fields().iter().any(|field| has(head, field)),
+        Underscores::Drop => {
+            head.remove_where(has);
+            true
+        }
+    }
+}
+
+/// Takes out an upgrade that is not looked at (`ignore_http_11_upgrade`).
+pub fn ignore_upgrade(head: &mut Head, ignored: &[StringMatch]) {
+    let Some(asked) = head.upgrade else { return };
+    if ignored.iter().any(|one| matcher::string(one, head.get(asked))) {
+        head.upgrade = None;
+        head.remove_known(Known::Upgrade);
+    }
 }
 
 /// Prepares a request for the upstream, once; [`retry`] does for later attempts.
@@ -108,37 +205,33 @@ pub fn retry(head: &mut Head, attempt: &Attempt<'_>) {
 
 /// Keeps the client's id, or gives one. Where the client is the outside world its id only stays
 /// if `preserve_external_request_id` says so.
-fn request_id(head: &mut Head, context: &RequestContext<'_>) {
+fn request_id(head: &mut Head, context: &RequestContext<'_>, is_edge: bool) {
     let manager = context.manager;
-    let believed = !manager.use_remote_address || manager.preserve_external_request_id;
+    let believed = !is_edge || manager.preserve_external_request_id;
     let there = head.value(Known::XRequestId).is_some();
     if manager.generate_request_id && !(there && believed) {
         head.set(b"x-request-id", context.request_id);
     }
 }
 
-/// The address at the end of `x-forwarded-for`: the nearest proxy's word on its client.
-fn last_forwarded_for(head: &Head) -> Option<IpAddr> {
-    head.value(Known::XForwardedFor)?;
-    let last = head.values(b"x-forwarded-for").last()?;
-    let last = last.rsplit(|byte| *byte == b',').next()?;
-    let address: IpAddr = std::str::from_utf8(last.trim_ascii()).ok()?.parse().ok()?;
-    Some(address.to_canonical())
-}
-
 /// What steers Envoy's router, and what only we may say. From a request that is not internal it is
 /// removed.
-fn is_internal(name: &[u8]) -> bool {
+fn is_of_the_inside(name: &[u8]) -> bool {
+    is_of_the_router(name)
+        || name
+            .strip_prefix(b"x-envoy-")
+            .is_some_and(|rest| matches!(rest, b"force-trace" | b"ip-tags" | b"original-url"))
+}
+
+/// What the router uses up, and what only we may say.
+fn is_of_the_router(name: &[u8]) -> bool {
     name.strip_prefix(b"x-envoy-").is_some_and(|rest| {
         matches!(
             rest,
             b"expected-rq-timeout-ms"
-                | b"force-trace"
                 | b"hedge-on-per-try-timeout"
                 | b"internal"
-                | b"ip-tags"
                 | b"max-retries"
-                | b"original-url"
                 | b"retriable-header-names"
                 | b"retriable-status-codes"
                 | b"retry-grpc-on"

@@ -13,10 +13,11 @@ use crate::format::Facts;
 use crate::reply;
 use crate::route::Found;
 
-/// Takes in a response's head from the upstream. `taken` is the time since the request was sent.
-pub fn returned(head: &mut Head, attempt: &Attempt<'_>, taken: Duration) {
+/// Takes in a response's head from the upstream. `taken` is the time since the request was sent;
+/// as in Envoy nothing is told of it where the request has not come whole.
+pub fn returned(head: &mut Head, attempt: &Attempt<'_>, taken: Option<Duration>) {
     strip_hop_by_hop(head);
-    if !attempt.manager.suppress_envoy_headers {
+    if let Some(taken) = taken.filter(|_| !attempt.manager.suppress_envoy_headers) {
         head.set_number(b"x-envoy-upstream-service-time", text::millis(taken));
     }
     local_changes(head, attempt.table, attempt.found, attempt.facts);

@@ -22,12 +22,12 @@ fn arrive(head: &mut Head, manager: &HttpManager, source: &str, peer: Option<&Pe
     let context = RequestContext {
         manager,
         source: source.parse::<SocketAddr>().unwrap(),
-        local: IpAddr::from([192, 0, 2, 2]),
+        local: SocketAddr::from(([192, 0, 2, 2], 8080)),
         peer,
         local_uri: "spiffe://td/ns/b/sa/server",
         request_id: ID.as_bytes(),
     };
-    request(head, &context)
+    request(head, &context).expect("it may pass")
 }
 
 fn arrived(fields: &str, manager: &HttpManager) -> Vec<String> {
@@ -334,7 +334,7 @@ fn retries_count_and_suppression_is_silent() {
     assert_eq!(envoys, ["x-envoy-attempt-count: 2"]);
     let mut answer = Head::default();
     local(&mut answer, 200, b"");
-    returned(&mut answer, &attempt(&manager, &table, &found), Duration::from_millis(3));
+    returned(&mut answer, &attempt(&manager, &table, &found), Some(Duration::from_millis(3)));
     assert!(!lines(&answer).iter().any(|line| line.starts_with("x-envoy")));
 }
 
@@ -369,7 +369,7 @@ fn responses_are_finished_as_in_envoy() {
     ] {
         let manager = HttpManager { server_header, via: via.map(Into::into), ..fixture::manager() };
         let mut head = answer(&upstream);
-        returned(&mut head, &attempt(&manager, &table, &found), Duration::from_micros(2_500));
+        returned(&mut head, &attempt(&manager, &table, &found), Some(Duration::from_micros(2_500)));
         response(&mut head, &manager, date.as_bytes());
         let value = |head: &Head, name: &str| {
             let found = head.values(name.as_bytes()).map(String::from_utf8_lossy);
@@ -417,6 +417,8 @@ fn own_answers_carry_what_envoys_carry() {
     local(&mut missing, 404, b"");
     assert_eq!((lines(&missing).len(), missing.framing), (0, Framing::Length(0)));
 }
+
+mod origins;
 
 fn value_of(parts: Vec<Part>, keeps_empty: bool) -> HeaderValue {
     let format = Box::new(Format { parts });

@@ -4,6 +4,8 @@ mod dns;
 mod formats;
 mod headers;
 mod health;
+mod options;
+mod tunnels;
 
 /// One request, as bytes.
 pub(crate) struct Case {
@@ -51,7 +53,17 @@ impl Setting {
             .replace("@FILTERS@", &indent(self.filters, 10))
             .replace("@ROUTES@", &indent(self.routes, 12))
             .replace("@CLUSTERS@", &indent(self.clusters, 2))
+            .replace("@PRESERVE@", &extension(PRESERVE, "PreserveCaseFormatter"))
+            .replace("@XFF@", &extension("original_ip_detection.xff", "Xff"))
+            .replace("@FIELD@", &extension("original_ip_detection.custom_header", "CustomHeader"))
     }
+}
+
+const PRESERVE: &str = "header_formatters.preserve_case";
+
+/// The type of an extension of HTTP.
+fn extension(package: &str, name: &str) -> String {
+    format!("type.googleapis.com/envoy.extensions.http.{package}.v3.{name}Config")
 }
 
 fn indent(text: &str, by: usize) -> String {
@@ -112,7 +124,12 @@ const ALL_UP: &str = r#"virtual_hosts:
   domains: ["*"]
   routes: [{ match: { prefix: "/" }, route: { cluster: up } }]"#;
 
-pub(crate) const SETTINGS: &[Setting] = &[
+/// All configurations.
+pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().chain(options::SETTINGS).chain(tunnels::SETTINGS)
+}
+
+const SETTINGS: &[Setting] = &[
     Setting {
         name: "plain",
         options: "",

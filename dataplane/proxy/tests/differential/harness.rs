@@ -164,8 +164,12 @@ impl Side {
 
     fn ask(&self, request: &str) -> Outcome {
         self.seen.lock().expect("seen").clear();
+        let port = self.address.port().to_string();
+        let request = request.replace("@PORT@", &port);
         let answer = wire::exchange(self.address, request.as_bytes());
-        let upstream = std::mem::take(&mut *self.seen.lock().expect("seen"));
+        let mut upstream = std::mem::take(&mut *self.seen.lock().expect("seen"));
+        let fields = upstream.iter_mut().flat_map(|message| message.fields.values_mut());
+        fields.flatten().for_each(|value| *value = value.replace(&port, "PORT"));
         Outcome { answer: portless(answer, self.address), upstream }
     }
 }
@@ -245,6 +249,24 @@ fn respond(path: &str, is_head: bool) -> (String, bool) {
         "/interim" => (format!("HTTP/1.1 100 Continue\r\n\r\n{}", plain("200 OK", "after")), false),
         "/broken" => ("HTTP/1.1 2x0 What\r\n\r\n".into(), true),
         "/silent" => (String::new(), true),
+        "x:443" => ("HTTP/1.1 200 OK\r\nx-up: yes\r\n\r\nfrom inside".into(), true),
+        "/ws" => {
+            let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n";
+            (format!("{head}Upgrade: websocket\r\n\r\nfrom inside"), false)
+        }
+        "/hang" => (String::new(), false),
+        "/large" => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-large: ";
+            (format!("{head}{}\r\n\r\n", "a".repeat(3 * 1024)), false)
+        }
+        "/many" => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n";
+            (format!("{head}{}\r\n", "x-a: b\r\n".repeat(30)), false)
+        }
+        "/both" => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n";
+            (format!("{head}\r\n3\r\nabc\r\n0\r\n\r\n"), false)
+        }
         "/short" => ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort".into(), true),
         "/hop" => (
             "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\

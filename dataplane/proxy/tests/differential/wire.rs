@@ -1,6 +1,6 @@
 //! Bytes sent and answers taken apart, without any of the code under test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(crate) struct Message {
     pub(crate) start: String,
     pub(crate) fields: BTreeMap<String, Vec<String>>,
+    /// The names of the fields as they were written.
+    pub(crate) names: BTreeSet<String>,
     pub(crate) body: String,
 }
 
@@ -29,8 +31,10 @@ pub(crate) fn take(bytes: &mut Vec<u8>, bodiless: bool, at_end: bool) -> Option<
     let mut lines = head.split("\r\n").filter(|line| !line.is_empty());
     let start = lines.next()?.to_owned();
     let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut names = BTreeSet::new();
     for line in lines {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        names.insert(name.to_owned());
         let name = name.to_ascii_lowercase();
         let value = if CHANGING.contains(&&*name) { "…" } else { value.trim() };
         fields.entry(name).or_default().push(value.to_owned());
@@ -52,7 +56,7 @@ pub(crate) fn take(bytes: &mut Vec<u8>, bodiless: bool, at_end: bool) -> Option<
         (end, Vec::new())
     };
     bytes.drain(..body.0);
-    Some(Message { start, fields, body: String::from_utf8_lossy(&body.1).into_owned() })
+    Some(Message { start, fields, names, body: String::from_utf8_lossy(&body.1).into_owned() })
 }
 
 fn chunks(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {

@@ -10,10 +10,11 @@ use super::key_of;
 use super::up::Http2Up;
 use crate::down::{Down, DownState};
 use crate::encode::Piece;
-use crate::limits::TURN_FRAMES;
+use crate::limits::{GIVEN_UP_MAX, TURN_FRAMES};
 use crate::serving::Asker;
 use crate::stream::Stream;
 use crate::transport::{Fault, Transport};
+use crate::tunnel::{self, Tunnel};
 use crate::up::{Up, UpState};
 use crate::worker::Worker;
 
@@ -67,7 +68,15 @@ impl<D: Driver> Worker<D> {
                     self.clusters.unshare(lease.host, up);
                 }
             }
-            Event::SettingsAcknowledged | Event::Pong { .. } => {}
+            Event::Pong { payload } => {
+                let (now, random) = (self.io.driver.now(), self.io.random.next());
+                if let Some(Up { state: UpState::Http2(two), .. }) = self.ups.get_mut(up)
+                    && let Some(alive) = &mut two.keepalive
+                {
+                    alive.on_pong(payload, now, random);
+                }
+            }
+            Event::SettingsAcknowledged => {}
         }
     }
 
@@ -86,8 +95,15 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.get_mut(key) else { return };
         (stream.has_begun, stream.active_at) = (true, now);
         let status = self.io.head.status;
-        if (100..200).contains(&status) {
+        if (100..200).contains(&status) && status != 101 {
             return self.on_interim(key, status);
+        }
+        let opens = tunnel::opens(&self.io.head, stream.to.connect);
+        if status == 101 {
+            self.name_upgrade(key);
+        }
+        if let Some(Up { state: UpState::Http2(two), .. }) = self.ups.get_mut(up) {
+            two.given_up = (two.given_up - 1).max(-GIVEN_UP_MAX);
         }
         self.observe_answer(key);
         if self.retries_answer(key) {
@@ -95,6 +111,9 @@ impl<D: Driver> Worker<D> {
         }
         self.return_head(key);
         self.send_head(asker);
+        if opens {
+            self.begin_tunnel(asker);
+        }
         if end {
             self.on_h2_response_done(up, asker);
         }
@@ -278,7 +297,8 @@ impl Http2Up {
         driver: &mut D,
     ) -> Result<bool, Fault> {
         for _ in 0..TURN_FRAMES {
-            if stream.is_up_ended {
+            // What is meant for a tunnel waits until there is one.
+            if stream.is_up_ended || stream.tunnel == Tunnel::Asked {
                 return Ok(false);
             }
             if io.is_congested(driver) {

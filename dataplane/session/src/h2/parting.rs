@@ -4,6 +4,8 @@ use ring::Key;
 use ring::driver::{Driver, Nanos};
 
 use super::Http2Side;
+use super::keepalive::{Keepalive, Pulse};
+use crate::counters::Counter;
 use crate::down::{Down, DownState};
 use crate::limits::DRAIN_NOTICE;
 use crate::worker::Worker;
@@ -22,16 +24,25 @@ pub(super) enum Parting {
 impl Http2Side {
     /// When patience ends. `is_flushing`: answers have not left.
     fn deadline(&self, is_flushing: bool) -> Option<Nanos> {
-        if let Parting::Announced(at) = self.parting {
-            return Some(at);
-        }
+        let alive = self.keepalive.as_ref().and_then(Keepalive::deadline);
+        let parted = match self.parting {
+            Parting::Announced(at) => Some(at),
+            _ => self.patience(is_flushing),
+        };
+        [alive, parted].into_iter().flatten().min()
+    }
+
+    /// The same but for signs of life.
+    fn patience(&self, is_flushing: bool) -> Option<Nanos> {
+        let too_old = self.serving.ends_at.filter(|_| self.parting == Parting::Not);
         if self.connection.open_streams() > 0 {
-            return None;
+            return too_old;
         }
         let manager = &self.serving.manager;
         let reading = manager.stream_idle_timeout.filter(|_| is_flushing);
         let limit = [manager.idle_timeout, reading].into_iter().flatten().min();
-        limit.map(|limit| self.idle_since.after(limit))
+        let idle = limit.map(|limit| self.idle_since.after(limit));
+        [idle, too_old].into_iter().flatten().min()
     }
 }
 
@@ -66,8 +77,21 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let is_flushing = down.io.unsent(&self.io.driver) > 0;
         let DownState::Http2(two) = &mut down.state else { return };
+        match two.keepalive.as_mut().map(|alive| alive.look(now, &mut two.connection)) {
+            Some(Pulse::Dead) => {
+                self.io.counters.count(Counter::KeepaliveTimeout);
+                return self.abort_down(key);
+            }
+            Some(Pulse::Asked) => self.ready.push(key),
+            Some(Pulse::Fine) | None => {}
+        }
         if two.deadline(is_flushing).is_none_or(|at| at > now) {
             return self.keep_h2_patience(key);
+        }
+        if two.serving.ends_at.is_some_and(|at| at <= now) {
+            // It is announced first.
+            (two.serving.ends_at, two.is_closing) = (None, true);
+            return self.ready.push(key);
         }
         two.connection.drain();
         two.parting = Parting::Final;

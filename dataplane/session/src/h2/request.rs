@@ -1,5 +1,6 @@
 //! What comes on a client's connection.
 
+use policy::headers;
 use policy::reply::{self, Reply};
 use ring::driver::Driver;
 use ring::{Buf, Key};
@@ -10,6 +11,7 @@ use super::{key_of, mark_of};
 use crate::counters::Counter;
 use crate::down::{Down, DownState};
 use crate::encode::Piece;
+use crate::form::UNDERSCORE;
 use crate::serving::Asker;
 use crate::stream::Stream;
 use crate::up::{Speaks, UpState};
@@ -74,7 +76,15 @@ impl<D: Driver> Worker<D> {
                 }
             }
             Event::WindowsOpened | Event::PeerSettings => self.list_ready(key),
-            Event::SettingsAcknowledged | Event::Pong { .. } | Event::GoAway { .. } => {}
+            Event::Pong { payload } => {
+                let (now, random) = (self.io.driver.now(), self.io.random.next());
+                if let Some(Down { state: DownState::Http2(two), .. }) = self.downs.get_mut(key)
+                    && let Some(alive) = &mut two.keepalive
+                {
+                    alive.on_pong(payload, now, random);
+                }
+            }
+            Event::SettingsAcknowledged | Event::GoAway { .. } => {}
         }
     }
 
@@ -88,7 +98,11 @@ impl<D: Driver> Worker<D> {
         let mut returning = self.spare_returning.pop().unwrap_or_default();
         let Some(down) = self.downs.get_mut(key) else { return };
         let DownState::Http2(two) = &mut down.state else { return };
+        let is_fine = headers::underscores(&mut self.io.head, two.serving.manager.underscores);
+        let answer = answer.or_else(|| (!is_fine).then(|| reply::refused(&UNDERSCORE)));
+        two.is_closing |= two.serving.is_last_request();
         let mut stream = Stream::new(key, &self.io.head, now);
+        stream.ends_by = two.serving.manager.spans.stream.map(|limit| now.after(limit));
         returning.id = handle.id;
         returning.is_whole = self.io.head.framing == Framing::None;
         let limit = two.serving.manager.request_timeout.filter(|_| !returning.is_whole);

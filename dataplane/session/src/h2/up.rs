@@ -1,6 +1,6 @@
 //! A connection to an upstream that speaks HTTP/2: one for many requests.
 
-use config::snapshot::UpstreamProtocol;
+use config::snapshot::{SchemeChange, UpstreamProtocol};
 use policy::reply::Reason;
 use ring::driver::{Driver, Nanos};
 use ring::{Key, Pool};
@@ -10,11 +10,14 @@ use wire::h2::{Config, Connection, ErrorCode, Role, Unsent};
 use wire::head::Version;
 
 use super::answer::flush;
-use super::{key_of, mark_of};
+use super::keepalive::{Keepalive, Pulse};
+use super::{config_of, key_of, mark_of};
 use crate::counters::Counter;
 use crate::keys::Alarm;
+use crate::limits::{GIVEN_UP_MAX, HELD_BACK_MAX};
 use crate::serving::Asker;
 use crate::share;
+use crate::tunnel::Tunnel;
 use crate::up::{Speaks, Up, UpState};
 use crate::worker::Worker;
 
@@ -30,6 +33,13 @@ pub(crate) struct Http2Up {
     pub(super) idle_since: Nanos,
     /// Bytes of answers that came and have not been passed on.
     pub(super) owed: usize,
+    /// Requests that were given up, beyond those that were answered.
+    pub(super) given_up: i32,
+    pub(super) keepalive: Option<Keepalive>,
+    /// When the connection's timer rings.
+    rings_at: Nanos,
+    /// It is not read from since then, for want of memory.
+    pub(super) held_since: Option<Nanos>,
 }
 
 impl Http2Up {
@@ -60,6 +70,8 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.get(key) else { return Speaks::Http1 };
         let protocol = self.clusters.cluster(stream.cluster).map(|cluster| cluster.protocol);
         match protocol.unwrap_or_default() {
+            // Plain bytes are nobody's to share.
+            _ if stream.tunnel == Tunnel::Raw => Speaks::Http1,
             UpstreamProtocol::Http1 => Speaks::Http1,
             UpstreamProtocol::Http2 => Speaks::Http2,
             UpstreamProtocol::Downstream if stream.returning.is_some() => Speaks::Http2,
@@ -85,17 +97,17 @@ impl<D: Driver> Worker<D> {
     /// A connection stands that speaks HTTP/2: it was made for this request, and serves those who
     /// wait too.
     pub(crate) fn begin_up_h2(&mut self, key: Key, stream: Key) {
-        let now = self.io.driver.now();
+        let (now, random) = (self.io.driver.now(), self.io.random.next());
         let Some(up) = self.ups.get_mut(key) else { return };
         let host = up.lease.host;
         let options = self.clusters.cluster(host.cluster).map(|cluster| cluster.http2);
         let options = options.unwrap_or_default();
+        let limit = self.clusters.cluster(host.cluster).map(|cluster| cluster.connect_timeout);
+        let at = limit.map(|limit| now.after(limit));
         let config = Config {
-            stream_window_bytes: options.stream_window_bytes,
-            connection_window_bytes: options.connection_window_bytes,
-            header_table_bytes: options.header_table_bytes,
-            malformed_ends_stream: options.malformed_ends_stream,
-            ..Config::default()
+            head_bytes_max: up.answers.limits.head_bytes_max,
+            fields_max: up.answers.limits.fields_max,
+            ..config_of(&options)
         };
         self.io.counters.count(Counter::UpstreamHttp2);
         // Each request is counted as it is attached.
@@ -107,10 +119,12 @@ impl<D: Driver> Worker<D> {
             is_leaving: false,
             idle_since: now,
             owed: 0,
+            given_up: 0,
+            keepalive: Keepalive::new(options.keepalive, now, random),
+            rings_at: at.unwrap_or(now),
+            held_since: None,
         }));
         up.io.arm(&mut self.io.driver);
-        let limit = self.clusters.cluster(host.cluster).map(|cluster| cluster.connect_timeout);
-        let at = limit.map(|limit| now.after(limit));
         self.io.rearm(&mut up.timer, at, Alarm::Up(key));
         self.attach_h2(stream, key);
         self.ready_ups.push(key);
@@ -129,12 +143,29 @@ impl<D: Driver> Worker<D> {
         let UpState::Http2(two) = &mut up.state else {
             return self.on_connect_failed(key, Reason::ConnectionFailure);
         };
-        if self.io.head.upgrade.is_some() {
-            // Extended CONNECT (RFC 8441) is not asked for.
-            let down = stream.down;
-            return self.reply(Asker { down, stream: Some(key) }, Reason::UpgradeRefused);
+        if let Some(SchemeChange::OfUpstream) = stream.form.scheme {
+            let scheme: &[u8] = if up.io.is_secure() { b"https" } else { b"http" };
+            self.io.head.scheme = self.io.head.add_bytes(scheme);
         }
-        let end = stream.is_request_done && stream.waiting_bytes == 0 && stream.trailers.is_none();
+        if self.io.head.upgrade.is_some() && !two.connection.peer().extended_connect {
+            return match two.connection.is_greeted() {
+                // Its settings say whether it understands that (RFC 8441, 3).
+                false => self.wait_again(key),
+                true => {
+                    let down = stream.down;
+                    self.reply(Asker { down, stream: Some(key) }, Reason::UpgradeRefused)
+                }
+            };
+        }
+        if two.connection.open_streams() == 0
+            && let Some(alive) = &mut two.keepalive
+        {
+            alive.wake(two.idle_since, now, &mut two.connection);
+        }
+        let end = stream.is_request_done
+            && stream.tunnel == Tunnel::None
+            && stream.waiting_bytes == 0
+            && stream.trailers.is_none();
         match two.connection.send_request(&self.io.head, end, mark_of(key)) {
             Ok(id) => {
                 (stream.up, stream.up_id, stream.is_up_ended) = (Some(up_key), id, end);
@@ -168,12 +199,7 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn read_request_head(&mut self, key: Key) -> Option<()> {
         let stream = self.streams.get(key)?;
         // What we have written is within what we accept.
-        let limits = h1::Limits {
-            head_bytes_max: h1::HEAD_BYTES_MAX,
-            fields_max: h1::FIELDS_MAX,
-            custom_methods: true,
-            ..h1::Limits::default()
-        };
+        let limits = stream.form.limits();
         let head = &mut self.io.head;
         h1::parse_request(&stream.request_head, &limits, head).ok()?;
         head.framing = stream.request_framing;
@@ -216,7 +242,10 @@ impl<D: Driver> Worker<D> {
             return;
         }
         let host = up.lease.host;
-        two.is_leaving |= self.clusters.is_spent(&up.lease);
+        let is_old = up.ends_at.is_some_and(|at| at <= self.io.driver.now());
+        // An upstream may take many resets for an attack, and end what it serves for others.
+        let is_worn = two.given_up >= GIVEN_UP_MAX;
+        two.is_leaving |= is_old || is_worn || self.clusters.is_spent(&up.lease);
         let (is_idle, is_leaving) = (two.connection.open_streams() == 0, two.is_leaving);
         match two.has_room() {
             true if self.clusters.share(host, key, is_idle) => self.serve_waiters(key),
@@ -259,21 +288,26 @@ impl<D: Driver> Worker<D> {
         let Some(up) = self.ups.get_mut(key) else { return };
         let Some(at) = self.clusters.cluster(up.lease.host.cluster).and_then(|cluster| {
             let UpState::Http2(two) = &up.state else { return None };
-            let limit = cluster.idle_timeout.filter(|_| two.connection.open_streams() == 0)?;
-            Some(two.idle_since.after(limit))
+            let idle = cluster.idle_timeout.map(|limit| two.idle_since.after(limit));
+            let first = [idle, up.ends_at].into_iter().flatten().min();
+            let first = first.filter(|_| two.connection.open_streams() == 0);
+            let alive = two.keepalive.as_ref().and_then(Keepalive::deadline);
+            [first, alive].into_iter().flatten().min()
         }) else {
             return;
         };
+        let UpState::Http2(two) = &mut up.state else { return };
         // When it rings too early it is set again.
-        if up.timer.is_none() {
+        if up.timer.is_none() || at < two.rings_at {
+            two.rings_at = at;
             self.io.rearm(&mut up.timer, Some(at), Alarm::Up(key));
         }
     }
 
     pub(crate) fn on_up_h2_alarm(&mut self, key: Key) {
         let now = self.io.driver.now();
-        let Some(up) = self.ups.get(key) else { return };
-        let UpState::Http2(two) = &up.state else { return };
+        let Some(up) = self.ups.get_mut(key) else { return };
+        let UpState::Http2(two) = &mut up.state else { return };
         if !two.connection.is_greeted() {
             // It was made but says nothing: whoever comes would wait for it.
             let reason = Reason::ConnectionTimeout;
@@ -281,13 +315,67 @@ impl<D: Driver> Worker<D> {
             self.end_up_h2(key, reason);
             return self.fail_failed();
         }
+        match two.keepalive.as_mut().map(|alive| alive.look(now, &mut two.connection)) {
+            Some(Pulse::Dead) => {
+                self.io.counters.count(Counter::KeepaliveTimeout);
+                return self.end_up_h2(key, Reason::ConnectionTermination);
+            }
+            Some(Pulse::Asked) => self.ready_ups.push(key),
+            Some(Pulse::Fine) | None => {}
+        }
         let cluster = self.clusters.cluster(up.lease.host.cluster);
         let limit = cluster.and_then(|cluster| cluster.idle_timeout);
         let is_idle = two.connection.open_streams() == 0;
+        if up.ends_at.is_some_and(|at| at <= now) {
+            // `keep_place` lets it end.
+            return self.ready_ups.push(key);
+        }
         match limit.is_some_and(|limit| is_idle && two.idle_since.after(limit) <= now) {
             true => self.close_up(key),
             false => self.keep_up_patience(key),
         }
+    }
+
+    /// Memory is scarce, and what has come on this connection finds no way on: it is not read from
+    /// before that has changed, which is looked at once a second.
+    pub(crate) fn holds_back(&mut self, key: Key) -> bool {
+        let now = self.io.driver.now();
+        let Some(Up { state: UpState::Http2(two), .. }) = self.ups.get_mut(key) else {
+            return false;
+        };
+        if !two.is_held_back(self.io.driver.pool()) {
+            two.held_since = None;
+            return false;
+        }
+        if two.held_since.is_none() {
+            two.held_since = Some(now);
+            self.held_ups.push(key);
+        }
+        true
+    }
+
+    /// Reads from those again that can go on, and ends those that could not for too long: what they
+    /// hold is nobody's for the taking, and others of their requests wait behind it.
+    pub(crate) fn look_at_held_back(&mut self) {
+        let now = self.io.driver.now();
+        let mut held = std::mem::take(&mut self.held_ups);
+        held.retain(|key| {
+            let Some(Up { state: UpState::Http2(two), .. }) = self.ups.get_mut(*key) else {
+                return false;
+            };
+            let Some(since) = two.held_since else { return false };
+            if !two.is_held_back(self.io.driver.pool()) {
+                self.ready_ups.push(*key);
+            } else if since.after(HELD_BACK_MAX) <= now {
+                self.io.counters.count(Counter::UpstreamStalled);
+                self.end_up_h2(*key, Reason::UpstreamOverflow);
+            } else {
+                return true;
+            }
+            false
+        });
+        held.append(&mut self.held_ups);
+        self.held_ups = held;
     }
 
     /// The request has no more to do with its connection to the upstream.
@@ -301,7 +389,9 @@ impl<D: Driver> Worker<D> {
     /// The same for a request that is gone itself.
     pub(crate) fn settle_up_h2(&mut self, up_key: Key, id: u32, debt: usize, now: Nanos) {
         let Some(Up { state: UpState::Http2(two), .. }) = self.ups.get_mut(up_key) else { return };
-        two.connection.reset(id, ErrorCode::Cancel);
+        if two.connection.reset(id, ErrorCode::Cancel) {
+            two.given_up = two.given_up.saturating_add(1);
+        }
         two.owed = two.owed.saturating_sub(debt);
         two.idle_since = now;
         self.ready_ups.push(up_key);

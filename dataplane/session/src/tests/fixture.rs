@@ -123,7 +123,11 @@ pub(super) fn cluster(id: u32, hosts: &[SocketAddr]) -> Cluster {
         idle_timeout: None,
         port_override: None,
         protocol: UpstreamProtocol::Http1,
+        http1: Http1::default(),
         http2: Http2::default(),
+        max_head_kib: 60,
+        max_fields: 100,
+        max_connection_duration: None,
         keepalive_s: None,
     }
 }
@@ -159,6 +163,7 @@ pub(super) fn forward(clusters: &[(u32, u32)]) -> Forward {
         hash: Vec::new(),
         upgrades: Vec::new(),
         rewrite: None,
+        terminates_connect: false,
     }
 }
 
@@ -206,7 +211,13 @@ pub(super) fn manager(routes: Vec<Route>) -> HttpManager {
         allow_absolute_url: true,
         proxy_100_continue: false,
         codec: Codec::Auto,
+        http1: Http1::default(),
         http2: Http2::default(),
+        origin: None,
+        host_form: HostForm::default(),
+        request_id_in_response: false,
+        underscores: Underscores::Allow,
+        spans: Spans::default(),
         max_head_kib: 60,
         max_fields: 100,
         idle_timeout: Some(Duration::from_secs(3600)),

@@ -217,7 +217,7 @@ impl Peer {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let (fields, head) = (fields(&self.head), &self.head);
                 let message = self.messages.entry(stream.id).or_default();
-                if (100..200).contains(&head.status) {
+                if (100..200).contains(&head.status) && head.status != 101 {
                     return message.interim.push(head.status);
                 }
                 let scheme = text(head.get(head.scheme));

@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
-    Balance, CircuitBreakers, Cluster, ClusterId, Discovery, Endpoint, Endpoints, Health, Http2,
-    LbPolicy, Snapshot, UpstreamProtocol, UpstreamTransport,
+    Balance, CircuitBreakers, Cluster, ClusterId, Discovery, Endpoint, Endpoints, Health, Http1,
+    Http2, LbPolicy, Snapshot, UpstreamProtocol, UpstreamTransport,
 };
 use proptest::prelude::*;
 
 use super::Clusters;
-use crate::{HostId, Lease, NoHost, Release, share};
+use crate::{HostId, Lease, NoHost, Release, Wants, share};
 
 mod hashing;
 mod health;
 mod levels;
 mod logical;
 mod outlier;
+mod shared;
 mod waiting;
 
 const ONLY: ClusterId = ClusterId(0);
@@ -46,7 +47,11 @@ fn cluster(policy: LbPolicy, hosts: Vec<Endpoint>) -> Cluster {
         idle_timeout: Some(Duration::from_secs(60)),
         port_override: None,
         protocol: UpstreamProtocol::Http1,
+        http1: Http1::default(),
         http2: Http2::default(),
+        max_head_kib: 60,
+        max_fields: 100,
+        max_connection_duration: None,
         keepalive_s: None,
     }
 }
@@ -229,18 +234,22 @@ fn circuit_breakers_refuse_what_is_beyond() {
     let third = clusters.begin(host).unwrap();
     clusters.end(third);
 
-    assert_eq!(clusters.wait(host, 9), Err(NoHost::Overflow), "no connection could come free");
+    assert_eq!(
+        clusters.wait(host, 9, Wants::Any),
+        Err(NoHost::Overflow),
+        "no connection could come free"
+    );
     let lease = clusters.open(host).unwrap();
     let other = clusters.open(host).unwrap();
     assert_eq!(clusters.open(host), Err(NoHost::Overflow));
-    assert_eq!(clusters.wait(host, 9), Ok(()));
-    assert_eq!(clusters.wait(host, 8), Err(NoHost::Overflow));
+    assert_eq!(clusters.wait(host, 9, Wants::Any), Ok(()));
+    assert_eq!(clusters.wait(host, 8, Wants::Any), Err(NoHost::Overflow));
     let next = Lease { host, requests: 2 };
     assert_eq!(clusters.release(lease, 1, 0, true), Release::Handed(9, next));
-    assert_eq!(clusters.wait(host, 8), Ok(()), "the waiting place is free again");
+    assert_eq!(clusters.wait(host, 8, Wants::Any), Ok(()), "the waiting place is free again");
     assert_eq!(clusters.closed(other, 2), Some((8, Lease { host, requests: 1 })));
     assert_eq!(clusters.open(host), Err(NoHost::Overflow), "the waiter has the place");
-    assert_eq!(clusters.wait(host, 7), Ok(()));
+    assert_eq!(clusters.wait(host, 7, Wants::Any), Ok(()));
     assert!(clusters.forget(host, 7) && !clusters.forget(host, 7));
     assert_eq!(clusters.closed(next, 1), None);
     assert_eq!(clusters.connections(), 1);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::authority;
-use crate::head::{Field, Framing, Head, Known, Version};
+use crate::head::{Field, Framing, Head, Known, NameForm, Version};
 
 /// What ends a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
@@ -46,11 +46,28 @@ pub fn encode_request(head: &Head, framing: Framing, out: &mut impl Sink) -> boo
         && (head.authority().is_empty() || is_word(head.authority()))
         && out.put(head.method())
         && out.put(b" ")
-        && out.put(target)
-        && out.put(b" HTTP/1.1\r\nhost: ")
-        && out.put(head.authority())
-        && out.put(b"\r\n")
+        && put_target(head, target, out)
+        && put_host(head, out)
         && put_fields(head, framing, false, out)
+}
+
+/// The rest of the start line, and `host`.
+fn put_host(head: &Head, out: &mut impl Sink) -> bool {
+    match head.name_form {
+        NameForm::Lower => {
+            out.put(b" HTTP/1.1\r\nhost: ") && out.put(head.authority()) && out.put(b"\r\n")
+        }
+        _ => out.put(b" HTTP/1.1\r\n") && put_line(head, b"host", head.authority(), out),
+    }
+}
+
+/// The target, in its absolute form where that is asked for (RFC 9112, 3.2.2).
+fn put_target(head: &Head, target: &[u8], out: &mut impl Sink) -> bool {
+    let is_put = match head.absolute.filter(|_| target.starts_with(b"/")) {
+        Some(scheme) => out.put(scheme.as_bytes()) && out.put(b"://") && out.put(head.authority()),
+        None => true,
+    };
+    is_put && out.put(target)
 }
 
 /// Writes a response's head in the version that `head.version` says, which is to be the client's;
@@ -101,7 +118,7 @@ fn put_fields(head: &Head, framing: Framing, keeps_length: bool, out: &mut impl 
     for field in head.fields() {
         let put = match fate(head, field, framing, keeps_length, &mut is_framed) {
             Fate::Dropped => true,
-            Fate::Kept => match head.line(field) {
+            Fate::Kept => match head.line(field).filter(|_| head.name_form == NameForm::Lower) {
                 Some(line) if line.start == run.end => {
                     run.end = line.end;
                     true
@@ -112,14 +129,14 @@ fn put_fields(head: &Head, framing: Framing, keeps_length: bool, out: &mut impl 
                 }
             },
             Fate::Replaced => {
-                put_run(head, &std::mem::take(&mut run), out) && put_framing(framing, out)
+                put_run(head, &std::mem::take(&mut run), out) && put_framing(head, framing, out)
             }
         };
         if !put {
             return false;
         }
     }
-    put_run(head, &run, out) && (is_framed || put_framing(framing, out)) && out.put(b"\r\n")
+    put_run(head, &run, out) && (is_framed || put_framing(head, framing, out)) && out.put(b"\r\n")
 }
 
 /// What becomes of a field's line.
@@ -156,22 +173,44 @@ fn put_run(head: &Head, run: &Range<usize>, out: &mut impl Sink) -> bool {
 }
 
 fn put_field(head: &Head, field: &Field, out: &mut impl Sink) -> bool {
-    out.put(head.get(field.name))
-        && out.put(b": ")
-        && out.put(head.get(field.value))
-        && out.put(b"\r\n")
+    put_line(head, head.get(field.name), head.get(field.value), out)
 }
 
-fn put_framing(framing: Framing, out: &mut impl Sink) -> bool {
+fn put_framing(head: &Head, framing: Framing, out: &mut impl Sink) -> bool {
     match framing {
         Framing::None | Framing::UntilClose => true,
-        Framing::Chunked => out.put(b"transfer-encoding: chunked\r\n"),
+        Framing::Chunked => put_line(head, b"transfer-encoding", b"chunked", out),
         Framing::Length(length) => {
-            out.put(b"content-length: ")
-                && out.put(itoa::Buffer::new().format(length).as_bytes())
-                && out.put(b"\r\n")
+            let mut digits = itoa::Buffer::new();
+            put_line(head, b"content-length", digits.format(length).as_bytes(), out)
         }
     }
+}
+
+fn put_line(head: &Head, name: &[u8], value: &[u8], out: &mut impl Sink) -> bool {
+    put_name(head, name, out) && out.put(b": ") && out.put(value) && out.put(b"\r\n")
+}
+
+/// A name in the form that the head asks for.
+fn put_name(head: &Head, name: &[u8], out: &mut impl Sink) -> bool {
+    match head.name_form {
+        NameForm::Lower => out.put(name),
+        NameForm::Proper => put_proper(name, out),
+        NameForm::Kept => out.put(head.kept_name(name).unwrap_or(name)),
+        NameForm::KeptOrProper => match head.kept_name(name) {
+            Some(kept) => out.put(kept),
+            None => put_proper(name, out),
+        },
+    }
+}
+
+fn put_proper(name: &[u8], out: &mut impl Sink) -> bool {
+    let mut begins = true;
+    name.iter().all(|byte| {
+        let letter = if begins { byte.to_ascii_uppercase() } else { *byte };
+        begins = !byte.is_ascii_alphanumeric();
+        out.put(&[letter])
+    })
 }
 
 fn usually_has_body(method: &[u8]) -> bool {

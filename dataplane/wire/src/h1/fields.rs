@@ -1,5 +1,6 @@
 //! A head's fields, and what they say of framing, persistence and upgrades.
 
+use super::Limits;
 use super::refusal::{self, Refusal};
 use crate::head::{Field, Head, Known, Span, Version};
 
@@ -113,11 +114,16 @@ impl Facts {
     }
 
     /// Two framings, or one that its version does not have, are refused (RFC 9112, 6.1 and 6.3).
-    pub(super) fn check_framing(&self, version: Version) -> Result<(), Refusal> {
+    /// Where both are let through, the length is taken out.
+    pub(super) fn check_framing(&self, head: &mut Head, limits: &Limits) -> Result<(), Refusal> {
         match (self.chunked, self.content_length) {
-            (true, Some(_)) => Err(refusal::FRAMING),
-            (true, None) if self.coded => Err(refusal::TRANSFER_ENCODING),
-            (true, None) if version == Version::Http10 => Err(refusal::TRANSFER_ENCODING_IN_10),
+            (true, Some(_)) if !limits.chunked_with_length => Err(refusal::FRAMING),
+            (true, _) if self.coded => Err(refusal::TRANSFER_ENCODING),
+            (true, _) if head.version == Version::Http10 => Err(refusal::TRANSFER_ENCODING_IN_10),
+            (true, Some(_)) => {
+                head.remove_known(Known::ContentLength);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -28,6 +28,7 @@ pub fn strip_hop_by_hop(head: &mut Head) {
         remove_listed(head);
     }
     let switches = head.upgrade.is_some();
+    let option = switches.then(|| upgrade_option(head));
     head.retain(|field| match field.known {
         Known::Connection
         | Known::Http2Settings
@@ -41,9 +42,16 @@ pub fn strip_hop_by_hop(head: &mut Head) {
     if trailers {
         head.append(b"te", b"trailers");
     }
-    if switches {
-        head.append(b"connection", b"upgrade");
+    if let Some(option) = option {
+        head.append(b"connection", &option);
     }
+}
+
+/// The option that asks for an upgrade, in the case that it came in, as Envoy passes it on.
+fn upgrade_option(head: &Head) -> [u8; 7] {
+    let mut options = head.values(b"connection").flat_map(list);
+    let found = options.find(|option| option.eq_ignore_ascii_case(b"upgrade"));
+    found.and_then(|option| option.first_chunk()).copied().unwrap_or(*b"upgrade")
 }
 
 fn asks_for_trailers(head: &Head) -> bool {

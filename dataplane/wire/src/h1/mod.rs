@@ -39,6 +39,15 @@ pub struct Limits {
     pub accept_http_10: bool,
     /// Any token is taken for a method (`allow_custom_methods`); otherwise those that Envoy knows.
     pub custom_methods: bool,
+    /// A request of HTTP/1.0 may come without `host` (`default_host_for_http_10`): its authority is
+    /// then empty, for the caller to fill in.
+    pub no_host_in_10: bool,
+    /// `content-length` beside `transfer-encoding: chunked` is taken out (`allow_chunked_length`,
+    /// RFC 9112, 6.3); otherwise the message is refused.
+    pub chunked_with_length: bool,
+    /// Names are kept as they came (`preserve_case`), for
+    /// [`NameForm::Kept`](crate::head::NameForm::Kept).
+    pub keeps_names: bool,
 }
 
 /// The highest `head_bytes_max` there is (Envoy: `max_request_headers_kb` of 8192).
@@ -54,6 +63,9 @@ impl Default for Limits {
             fields_max: 100,
             accept_http_10: false,
             custom_methods: false,
+            no_host_in_10: false,
+            chunked_with_length: false,
+            keeps_names: false,
         }
     }
 }

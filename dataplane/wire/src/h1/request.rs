@@ -32,13 +32,16 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
         return Err(refusal::METHOD);
     }
     head.start(lines.head);
+    if limits.keeps_names {
+        head.keep_names(lines.head);
+    }
     head.method = fields::span(head, lines.head, method);
     head.version = match request.version {
         Some(1) => Version::Http11,
         _ if limits.accept_http_10 => Version::Http10,
         _ => return Err(refusal::VERSION),
     };
-    fill_in(head, &lines, target, request.headers)?;
+    fill_in(head, &lines, target, request.headers, limits)?;
     Ok(Parsed::Complete { consumed: lines.consumed })
 }
 
@@ -47,9 +50,10 @@ fn fill_in(
     lines: &Lines<'_>,
     target: &[u8],
     headers: &[httparse::Header<'_>],
+    limits: &Limits,
 ) -> Result<(), Refusal> {
     let facts = fields::read(head, lines.head, headers, true)?;
-    facts.check_framing(head.version)?;
+    facts.check_framing(head, limits)?;
     head.framing = match (facts.chunked, facts.content_length) {
         (true, _) => Framing::Chunked,
         (false, Some(length)) => Framing::Length(length),
@@ -60,7 +64,7 @@ fn fill_in(
     } else {
         read_target(head, lines.head, target)?;
     }
-    check_host(head, facts.host)?;
+    check_host(head, facts.host, limits)?;
     head.keep_alive = facts.persists(head.version);
     if head.version == Version::Http11 {
         set_upgrade(head, facts.upgrade()?);
@@ -121,7 +125,7 @@ fn read_absolute(head: &mut Head, text: &[u8], target: &[u8]) -> Result<(), Refu
 }
 
 /// `host` must be a host even where the target's authority stands in for it.
-fn check_host(head: &mut Head, host: Option<Span>) -> Result<(), Refusal> {
+fn check_host(head: &mut Head, host: Option<Span>, limits: &Limits) -> Result<(), Refusal> {
     let named = head.authority != Span::default();
     match host {
         // An empty one says that the target has no authority (RFC 9110, 7.2).
@@ -132,7 +136,7 @@ fn check_host(head: &mut Head, host: Option<Span>) -> Result<(), Refusal> {
             Ok(())
         }
         Some(_) => Err(refusal::AUTHORITY),
-        None if named => Ok(()),
+        None if named || (limits.no_host_in_10 && head.version == Version::Http10) => Ok(()),
         None => Err(refusal::HOST_MISSING),
     }
 }

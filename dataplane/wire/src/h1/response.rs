@@ -57,10 +57,13 @@ fn read(bytes: &[u8], to: ResponseTo, limits: &Limits, head: &mut Head) -> Resul
         .parse_response_with_uninit_headers(&mut response, lines.head, room)
         .map_err(|error| refuse(error, lines.head))?;
     head.start(lines.head);
+    if limits.keeps_names {
+        head.keep_names(lines.head);
+    }
     head.status = response.code.filter(|code| *code >= 100).ok_or(refusal::STATUS)?;
     head.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
     let facts = fields::read(head, lines.head, response.headers, false)?;
-    facts.check_framing(head.version)?;
+    facts.check_framing(head, limits)?;
     set_framing(head, to, &facts)?;
     head.keep_alive = facts.persists(head.version) && head.framing != Framing::UntilClose;
     Ok(Parsed::Complete { consumed: lines.consumed })

@@ -4,7 +4,7 @@
 
 use super::refusal::{self, Refusal};
 
-/// The limits that no setting changes.
+/// The limits, and the defaults of those that a configuration may set.
 pub mod limits {
     /// CONTINUATION frames of one header block (CVE-2024-27316 and others). A block of the largest
     /// size takes a few.
@@ -28,11 +28,11 @@ pub mod limits {
 
     /// PRIORITY frames for each stream (Envoy: `max_inbound_priority_frames_per_stream`;
     /// CVE-2019-9513).
-    pub const PRIORITIES_PER_STREAM_MAX: u64 = 100;
+    pub const PRIORITIES_PER_STREAM_MAX: u32 = 100;
 
     /// WINDOW_UPDATE frames for each DATA frame that was sent (Envoy:
     /// `max_inbound_window_update_frames_per_data_frame_sent`; CVE-2019-9511).
-    pub const WINDOW_UPDATES_PER_DATA_MAX: u64 = 10;
+    pub const WINDOW_UPDATES_PER_DATA_MAX: u32 = 10;
 
     /// How many more streams may be reset before they were answered than were answered
     /// (CVE-2023-44487), resets that a client provokes included (CVE-2025-8671). Many clients give
@@ -47,9 +47,37 @@ pub mod limits {
     pub const ENDS_REMEMBERED: usize = 32;
 }
 
+/// Limits that a configuration may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floods {
+    /// See [`limits::ANSWERS_MAX`], the default.
+    pub answers: u32,
+    /// See [`limits::EMPTY_FRAMES_MAX`], the default.
+    pub empty_frames: u32,
+    /// See [`limits::PRIORITIES_PER_STREAM_MAX`], the default.
+    pub priorities_per_stream: u32,
+    /// See [`limits::WINDOW_UPDATES_PER_DATA_MAX`], the default.
+    pub window_updates_per_data: u32,
+    /// See [`limits::RESETS_MAX`], the default.
+    pub resets: u32,
+}
+
+impl Default for Floods {
+    fn default() -> Self {
+        Self {
+            answers: limits::ANSWERS_MAX,
+            empty_frames: limits::EMPTY_FRAMES_MAX,
+            priorities_per_stream: limits::PRIORITIES_PER_STREAM_MAX,
+            window_updates_per_data: limits::WINDOW_UPDATES_PER_DATA_MAX,
+            resets: limits::RESETS_MAX,
+        }
+    }
+}
+
 /// The counters of a connection.
 #[derive(Debug)]
 pub(super) struct Guard {
+    floods: Floods,
     empty_frames: u32,
     answers: u32,
     priorities: u64,
@@ -60,15 +88,16 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(floods: Floods) -> Self {
         Self {
+            floods,
             empty_frames: 0,
             answers: 0,
             priorities: 0,
             window_updates: 0,
             data_frames_sent: 0,
             streams: 0,
-            resets_left: limits::RESETS_MAX,
+            resets_left: floods.resets,
         }
     }
 
@@ -79,13 +108,13 @@ impl Guard {
             return Ok(());
         }
         self.empty_frames += 1;
-        bound(self.empty_frames <= limits::EMPTY_FRAMES_MAX, refusal::EMPTY_FLOOD)
+        bound(self.empty_frames <= self.floods.empty_frames, refusal::EMPTY_FLOOD)
     }
 
     /// The peer has made us write a frame.
     pub(super) fn on_answer(&mut self) -> Result<(), Refusal> {
         self.answers += 1;
-        bound(self.answers <= limits::ANSWERS_MAX, refusal::CONTROL_FLOOD)
+        bound(self.answers <= self.floods.answers, refusal::CONTROL_FLOOD)
     }
 
     /// What was written is on its way.
@@ -95,13 +124,13 @@ impl Guard {
 
     pub(super) fn on_priority(&mut self) -> Result<(), Refusal> {
         self.priorities += 1;
-        let max = limits::PRIORITIES_PER_STREAM_MAX * (1 + self.streams);
+        let max = u64::from(self.floods.priorities_per_stream) * (1 + self.streams);
         bound(self.priorities <= max, refusal::PRIORITY_FLOOD)
     }
 
     pub(super) fn on_window_update(&mut self) -> Result<(), Refusal> {
         self.window_updates += 1;
-        let sent = limits::WINDOW_UPDATES_PER_DATA_MAX * self.data_frames_sent;
+        let sent = u64::from(self.floods.window_updates_per_data) * self.data_frames_sent;
         bound(self.window_updates <= 5 + 2 * (self.streams + sent), refusal::WINDOW_UPDATE_FLOOD)
     }
 
@@ -122,7 +151,7 @@ impl Guard {
 
     /// A stream was answered.
     pub(super) fn on_answered(&mut self) {
-        self.resets_left = limits::RESETS_MAX.min(self.resets_left + 1);
+        self.resets_left = self.floods.resets.min(self.resets_left + 1);
     }
 }
 

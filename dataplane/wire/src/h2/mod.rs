@@ -25,7 +25,7 @@ mod write;
 pub use code::ErrorCode;
 pub use connection::{Connection, Event, Handle, Role, Sent, Step, Unsent};
 pub use frame::{FRAME_BYTES_MAX, FRAME_HEAD_BYTES, PREFACE};
-pub use guard::limits;
+pub use guard::{Floods, limits};
 pub use refusal::{Refusal, Scope};
 pub use settings::PeerSettings;
 
@@ -52,7 +52,14 @@ pub struct Config {
     /// A malformed message ends its stream alone, as RFC 9113, 8.1.1 asks for (Envoy:
     /// `override_stream_error_on_invalid_http_message`); otherwise its connection.
     pub malformed_ends_stream: bool,
+    /// Limits against floods.
+    pub floods: Floods,
+    /// Settings that are sent besides ours, each an identifier and a value; identifier 0: none.
+    pub extra_settings: [(u16, u32); EXTRA_SETTINGS],
 }
+
+/// How many settings may be sent besides ours.
+pub const EXTRA_SETTINGS: usize = 8;
 
 impl Default for Config {
     fn default() -> Self {
@@ -65,6 +72,8 @@ impl Default for Config {
             header_table_bytes: 4096,
             extended_connect: false,
             malformed_ends_stream: true,
+            floods: Floods::default(),
+            extra_settings: [(0, 0); EXTRA_SETTINGS],
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Settings: the peer's read, ours written (RFC 9113, 6.5).
 
-use super::Config;
 use super::connection::Role;
 use super::flow::WINDOW_BYTES_DEFAULT;
 use super::frame::{FRAME_BYTES_MAX, Kind, U31_MAX, put};
 use super::hpack::TABLE_BYTES_DEFAULT;
 use super::refusal::{self, Refusal};
+use super::{Config, EXTRA_SETTINGS};
 
 const HEADER_TABLE_SIZE: u16 = 0x1;
 const ENABLE_PUSH: u16 = 0x2;
@@ -115,8 +115,9 @@ pub(super) fn put_ours(config: &Config, role: Role, out: &mut Vec<u8>) {
             .then_some((HEADER_TABLE_SIZE, config.header_table_bytes)),
         (role == Role::Server && config.extended_connect).then_some((ENABLE_CONNECT_PROTOCOL, 1)),
     ];
-    let (mut payload, mut len) = ([0; 30], 0);
-    for (setting, value) in all.into_iter().flatten() {
+    let extra = config.extra_settings.into_iter().filter(|(setting, _)| *setting != 0);
+    let (mut payload, mut len) = ([0; 6 * (5 + EXTRA_SETTINGS)], 0);
+    for (setting, value) in all.into_iter().flatten().chain(extra) {
         let ([i0, i1], [v0, v1, v2, v3]) = (setting.to_be_bytes(), value.to_be_bytes());
         let place = payload.get_mut(len..).and_then(|left| left.first_chunk_mut());
         if let Some(place) = place {

@@ -267,9 +267,21 @@ fn managers() {
             (config.unsupported)",
         ),
         (
-            with("http2_protocol_options: {allow_connect: true}"),
-            "http2_protocol_options.allow_connect: this field is not supported \
+            with("http2_protocol_options: {allow_metadata: true}"),
+            "http2_protocol_options.allow_metadata: this field is not supported \
             (config.unsupported)",
+        ),
+        (
+            with("http2_protocol_options: {connection_keepalive: {interval: 1s}}"),
+            "http2_protocol_options.connection_keepalive.timeout: it has to be given \
+            (config.missing)",
+        ),
+        (
+            with(
+                "http2_protocol_options: {custom_settings_parameters: [{identifier: 3, value: 1}]}",
+            ),
+            "http2_protocol_options.custom_settings_parameters[0].identifier: this setting has a \
+             field of its own (config.unsupported)",
         ),
         (
             with("http2_protocol_options: {initial_stream_window_size: 1}"),
@@ -282,14 +294,23 @@ fn managers() {
             (config.unsupported)",
         ),
         (
-            with("upgrade_configs: [{upgrade_type: CONNECT}]"),
+            with("upgrade_configs: [{upgrade_type: CONNECT-UDP}]"),
             "upgrade_configs[0].upgrade_type: \
-            CONNECT is not supported (config.unsupported)",
+            datagrams are not proxied (config.unsupported)",
         ),
         (
-            with("common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}"),
-            "common_http_protocol_options.headers_with_underscores_action: only ALLOW is \
-             supported (config.unsupported)",
+            with("common_http_protocol_options: {max_connection_duration_jitter: {value: 101}}"),
+            "common_http_protocol_options.max_connection_duration_jitter: from 0 to 100 \
+             (config.invalid)",
+        ),
+        (
+            with("strip_matching_host_port: true\nstrip_any_host_port: true"),
+            "strip_matching_host_port: not together with `strip_any_host_port`, as in Envoy \
+             (config.invalid)",
+        ),
+        (
+            with("scheme_header_transformation: {scheme_to_overwrite: ftp}"),
+            "scheme_header_transformation.scheme_to_overwrite: `http` or `https` (config.invalid)",
         ),
         (
             with("http_protocol_options: {enable_trailers: true}"),

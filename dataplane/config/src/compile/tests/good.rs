@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::*;
 use crate::snapshot::{
     Action, ChainMatch, Discovery, EscapedSlashes, FilterKind, ForwardClientCert, HeaderChange,
-    HeaderValue, Health, Http2, LbPolicy, PathMatch, Permission, PortRule, Principal, RouteAction,
-    Routes, ServerHeader, SourceType, StringKind, Transport, UpstreamProtocol, UpstreamTransport,
-    ValueMatch,
+    HeaderValue, Health, HostForm, Http2, LbPolicy, NameForm, PathMatch, Permission, PortRule,
+    Principal, RouteAction, Routes, ServerHeader, SourceType, StringKind, StripPort, Transport,
+    Underscores, UpstreamProtocol, UpstreamTransport, ValueMatch,
 };
 
 const HTTP_INSPECTOR: &str = "type.googleapis.com/\
@@ -563,4 +563,54 @@ fn unknown_filters_that_are_optional_are_left_out() {
         "http_filters: [{optional}, {ROUTER}]\nroute_config: {{virtual_hosts: []}}"
     )));
     assert!(manager(&snapshot).filters.all().is_empty());
+}
+
+#[test]
+fn how_a_manager_treats_messages() {
+    let yaml = with_manager(&format!(
+        r#"http_filters: [{ROUTER}]
+route_config: {{virtual_hosts: []}}
+xff_num_trusted_hops: 2
+strip_any_host_port: true
+strip_trailing_host_dot: true
+always_set_request_id_in_response: true
+internal_address_config: {{cidr_ranges: [{{address_prefix: 10.0.0.0, prefix_len: 8}}]}}
+common_http_protocol_options:
+  headers_with_underscores_action: DROP_HEADER
+  max_connection_duration: 60s
+  max_connection_duration_jitter: {{value: 10}}
+  max_stream_duration: 5s
+  max_requests_per_connection: 7
+http_protocol_options:
+  header_key_format: {{proper_case_words: {{}}}}
+  default_host_for_http_10: d
+http2_protocol_options:
+  allow_connect: true
+  max_outbound_control_frames: 4000000
+  stream_reset_burst: 9
+  connection_keepalive: {{interval: 10s, timeout: 2s, connection_idle_interval: 5s}}
+  custom_settings_parameters: [{{identifier: 16, value: 1}}]
+upgrade_configs: [{{upgrade_type: CONNECT}}]"#
+    ));
+    let (snapshot, _) = good(&yaml);
+    let manager = manager(&snapshot);
+    let origin = manager.origin.as_ref().expect("it says something");
+    assert_eq!((origin.trusted_hops, origin.internal.len()), (2, 1));
+    assert_eq!(manager.host_form, HostForm { port: StripPort::Any, strip_dot: true });
+    assert_eq!(manager.underscores, Underscores::Drop);
+    let seconds = Duration::from_secs;
+    let spans = manager.spans;
+    assert_eq!((spans.connection, spans.stream), (Some(seconds(60)), Some(seconds(5))));
+    assert_eq!((spans.requests, spans.ends_with_answer), (7, false));
+    assert_eq!(manager.http1.names, NameForm::Proper);
+    assert_eq!(manager.http1.default_host.as_deref(), Some("d"));
+    let http2 = &manager.http2;
+    assert!(http2.extended_connect && manager.request_id_in_response);
+    assert_eq!((http2.floods.answers, http2.floods.resets), (10_000, 9), "the first is bounded");
+    assert_eq!(http2.extra_settings[..2], [(16, 1), (0, 0)]);
+    let keepalive = http2.keepalive.expect("it is kept alive");
+    assert_eq!((keepalive.interval, keepalive.timeout), (Some(seconds(10)), seconds(2)));
+    assert_eq!(keepalive.jitter, Duration::from_millis(1_500), "15 % where nothing is said");
+    assert_eq!(keepalive.idle_interval, Some(seconds(5)));
+    assert_eq!(*manager.upgrades[0], *"connect");
 }

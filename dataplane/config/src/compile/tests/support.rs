@@ -69,7 +69,7 @@ const SHARED: [(&str, &str, &str); 20] = [
     ("endpoint", "Policy", "ClusterLoadAssignment.Policy"),
     ("hash", "Cookie", "HashPolicy.Cookie"),
     ("hash", "Header", "HashPolicy.Header"),
-    ("hcm", "Http1ProtocolOptions", "Http1ProtocolOptions (downstream)"),
+    ("http1", "Http1ProtocolOptions", "Http1ProtocolOptions (downstream)"),
     ("hcm", "HttpProtocolOptions", "core.HttpProtocolOptions (downstream)"),
     ("hcm", "UpgradeConfig", "UpgradeConfig (manager)"),
     ("lb_policy", "ConsistentHashingLbConfig", "ConsistentHashingLbConfig (extension)"),

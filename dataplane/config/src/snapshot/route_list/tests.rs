@@ -32,6 +32,7 @@ fn matches(route: &Route, path: &[u8]) -> bool {
             path.starts_with(&fold(text)) && matches!(path.get(text.len()), None | Some(b'/'))
         }
         PathMatch::Regex(regex) => regex.is_match(&path),
+        PathMatch::Connect => false,
     }
 }
 

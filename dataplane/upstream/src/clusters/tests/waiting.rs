@@ -27,11 +27,15 @@ fn first(host: HostId) -> Lease {
 fn a_place_that_comes_free_goes_round_the_hosts() {
     let mut clusters = serving(limited(&[1, 2, 3], 2));
     let [one, two, three] = [1, 2, 3].map(|port| host(&mut clusters, port));
-    assert_eq!(clusters.wait(two, 20), Err(NoHost::Overflow), "nothing is there to come free");
+    assert_eq!(
+        clusters.wait(two, 20, Wants::Any),
+        Err(NoHost::Overflow),
+        "nothing is there to come free"
+    );
     let leases = [clusters.open(one).unwrap(), clusters.open(one).unwrap()];
     for (host, waiter) in [(two, 20), (two, 21), (three, 30), (one, 10)] {
         assert_eq!(clusters.open(host), Err(NoHost::Overflow));
-        assert_eq!(clusters.wait(host, waiter), Ok(()));
+        assert_eq!(clusters.wait(host, waiter, Wants::Any), Ok(()));
     }
     assert_eq!(clusters.closed(leases[0], 1), Some((20, first(two))));
     assert_eq!(clusters.closed(leases[1], 2), Some((30, first(three))));
@@ -46,8 +50,8 @@ fn a_connection_is_not_kept_while_others_wait_for_its_place() {
     let mut clusters = serving(limited(&[1, 2], 1));
     let [one, two] = [1, 2].map(|port| host(&mut clusters, port));
     let lease = clusters.open(one).unwrap();
-    assert_eq!(clusters.wait(two, 20), Ok(()));
-    assert_eq!(clusters.wait(one, 10), Ok(()));
+    assert_eq!(clusters.wait(two, 20, Wants::Any), Ok(()));
+    assert_eq!(clusters.wait(one, 10, Wants::Any), Ok(()));
     let again = Lease { requests: 2, ..lease };
     assert_eq!(clusters.release(lease, 1, 0, true), Release::Handed(10, again), "its own first");
     assert_eq!(clusters.release(again, 1, 0, true), Release::Close);
@@ -62,7 +66,10 @@ fn idle_connections_make_room_for_waiters() {
     for (key, lease) in leases {
         assert_eq!(clusters.release(lease, key, u64::from(key), true), Release::Kept);
     }
-    assert_eq!((clusters.wait(two, 20), clusters.wait(two, 21)), (Ok(()), Ok(())));
+    assert_eq!(
+        (clusters.wait(two, 20, Wants::Any), clusters.wait(two, 21, Wants::Any)),
+        (Ok(()), Ok(()))
+    );
     let mut evicted = Vec::new();
     clusters.expire(4, &mut evicted);
     assert_eq!(evicted, [1, 2], "one for each waiter, the oldest first");
@@ -79,10 +86,10 @@ fn who_waits_for_a_host_that_leaves_is_answered_and_does_not_connect() {
     let [one, two] = [1, 2].map(|port| host(&mut clusters, port));
     let (left, stays) = (clusters.open(one).unwrap(), clusters.open(two).unwrap());
     for (host, waiter) in [(one, 10), (one, 11), (one, 12), (two, 20)] {
-        assert_eq!(clusters.wait(host, waiter), Ok(()));
+        assert_eq!(clusters.wait(host, waiter, Wants::Any), Ok(()));
     }
     clusters.update(&snapshot(Some(limited(&[2], 2))), &mut Vec::new());
-    assert_eq!(clusters.wait(one, 13), Err(NoHost::Gone));
+    assert_eq!(clusters.wait(one, 13, Wants::Any), Err(NoHost::Gone));
     // What is connected still serves one of them; for the others nothing is connected.
     let again = Lease { requests: 2, ..left };
     assert_eq!(clusters.release(left, 1, 0, true), Release::Handed(10, again));
@@ -101,7 +108,10 @@ fn a_limit_that_is_lowered_to_nothing_strands_nobody() {
     let mut clusters = serving(limited(&[1], 1));
     let host = host(&mut clusters, 1);
     let lease = clusters.open(host).unwrap();
-    assert_eq!((clusters.wait(host, 10), clusters.wait(host, 11)), (Ok(()), Ok(())));
+    assert_eq!(
+        (clusters.wait(host, 10, Wants::Any), clusters.wait(host, 11, Wants::Any)),
+        (Ok(()), Ok(()))
+    );
     clusters.update(&snapshot(Some(limited(&[1], 0))), &mut Vec::new());
     assert_eq!(clusters.closed(lease, 1), Some((10, first(host))));
     assert_eq!(clusters.closed(first(host), 2), Some((11, first(host))));
@@ -155,7 +165,7 @@ impl Book {
         let key = self.key();
         match clusters.open(pick.host) {
             Ok(lease) => self.busy.push((key, lease)),
-            Err(_) if clusters.wait(pick.host, key).is_ok() => {
+            Err(_) if clusters.wait(pick.host, key, Wants::Any).is_ok() => {
                 self.waiting.push((key, pick.host));
             }
             Err(_) => {}

@@ -1,7 +1,7 @@
 //! Heads and chunks as they are written.
 
 use super::*;
-use crate::head::Version;
+use crate::head::{NameForm, Version};
 
 fn written(head: &Head, framing: Framing) -> String {
     let mut out = Vec::new();
@@ -120,4 +120,68 @@ fn chunk_heads() {
         let size = chunk_head(len, &mut out);
         assert_eq!(out[..size], *format!("{len:x}\r\n").as_bytes());
     }
+}
+
+/// A head whose names are kept as they came.
+fn kept(bytes: &[u8]) -> Head {
+    let limits = Limits { keeps_names: true, ..Limits::default() };
+    let mut head = Head::default();
+    let parsed = parse_request(bytes, &limits, &mut head);
+    assert!(matches!(parsed, Ok(Parsed::Complete { .. })), "{parsed:?}");
+    head
+}
+
+#[test]
+fn names_are_written_as_they_are_asked_for() {
+    let bytes = b"GET / HTTP/1.1\r\nHOst: a\r\nX-FoO: 1\r\nx-foo: 2\r\nCONTENT-length: 3\r\n\r\n";
+    for (form, expected) in [
+        (NameForm::Lower, "host: a\r\nx-foo: 1\r\nx-foo: 2\r\ncontent-length: 3\r\nx-own: o"),
+        (NameForm::Proper, "Host: a\r\nX-Foo: 1\r\nX-Foo: 2\r\nContent-Length: 3\r\nX-Own: o"),
+        // The first of a name speaks for all, and for what is set later; as Envoy.
+        (NameForm::Kept, "HOst: a\r\nX-FoO: 1\r\nX-FoO: 2\r\nCONTENT-length: 3\r\nx-own: o"),
+        (
+            NameForm::KeptOrProper,
+            "HOst: a\r\nX-FoO: 1\r\nX-FoO: 2\r\nCONTENT-length: 3\r\nX-Own: o",
+        ),
+    ] {
+        let mut head = kept(bytes);
+        head.name_form = form;
+        head.append(b"x-own", b"o");
+        let whole = format!("GET / HTTP/1.1\r\n{expected}\r\n\r\n");
+        assert_eq!(written(&head, head.framing), whole, "{form:?}");
+    }
+}
+
+#[test]
+fn the_absolute_form_is_written_where_it_is_asked_for() {
+    let mut head = request(b"GET /a?b HTTP/1.1\r\nHost: h:1\r\n\r\n").expect("it is fine");
+    head.absolute = Some("https");
+    assert!(written(&head, Framing::None).starts_with("GET https://h:1/a?b HTTP/1.1\r\n"));
+    let mut head = request(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").expect("it is fine");
+    head.absolute = Some("https");
+    assert!(written(&head, Framing::None).starts_with("OPTIONS * HTTP/1.1\r\n"));
+}
+
+#[test]
+fn what_a_configuration_lets_through_is_read() {
+    let read = |bytes: &[u8], limits: Limits| {
+        let mut head = Head::default();
+        parse_request(bytes, &limits, &mut head).map(|_| head)
+    };
+    let both = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n";
+    assert!(read(both, Limits::default()).is_err());
+    let lenient = Limits { chunked_with_length: true, ..Limits::default() };
+    let head = read(both, lenient).expect("it is let through");
+    assert_eq!(head.framing, Framing::Chunked);
+    assert!(head.values(b"content-length").next().is_none(), "one framing only");
+    let twice = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nContent-Length: 9\r\n\
+                  Transfer-Encoding: chunked\r\n\r\n";
+    assert!(read(twice, lenient).is_err());
+
+    let old = Limits { accept_http_10: true, ..Limits::default() };
+    assert!(read(b"GET / HTTP/1.0\r\n\r\n", old).is_err());
+    let homeless = Limits { no_host_in_10: true, ..old };
+    assert!(read(b"GET / HTTP/1.0\r\n\r\n", homeless).expect("read").authority().is_empty());
+    assert!(read(b"GET / HTTP/1.1\r\n\r\n", homeless).is_err());
 }

@@ -22,7 +22,7 @@ fn fields_of_one_connection_do_not_go_on() {
         ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A", ""),
         (
             "Connection: keep-alive, Upgrade, x-a\r\nUpgrade: websocket\r\nX-A: 1",
-            "upgrade: websocket\nconnection: upgrade\n",
+            "upgrade: websocket\nconnection: Upgrade\n",
         ),
     ] {
         let mut head = request(&get(format!("{lines}\r\n").as_bytes())).expect(lines);

@@ -190,7 +190,7 @@ impl Connection {
             streams: Streams::default(),
             resets: Remembered::default(),
             ends: Remembered::default(),
-            guard: Guard::new(),
+            guard: Guard::new(config.floods),
             peer: PeerSettings::default(),
             is_greeted: false,
             unacknowledged: 1,

@@ -131,7 +131,7 @@ fn questions_whose_answers_nobody_reads() {
 fn priorities_and_window_updates() {
     let priority = |_| frame(Kind::Priority, 0, 1, &[0, 0, 0, 0, 1]);
     let stopped = endure(&mut Watched::server(), 10_000, priority, drains);
-    assert_eq!(stopped, (PRIORITIES_PER_STREAM_MAX as u32, "http2.inbound_priority_frames_flood"));
+    assert_eq!(stopped, (PRIORITIES_PER_STREAM_MAX, "http2.inbound_priority_frames_flood"));
     let mut server = Watched::server();
     server.feed(&post(1)).expect("a request");
     let stopped = endure(&mut server, 10_000, |_| window_update(1, 1), drains);
