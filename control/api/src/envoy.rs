@@ -23,12 +23,10 @@ pub use envoy_types::pb::envoy::extensions::clusters::common::dns::v3 as dns_com
 pub use envoy_types::pb::envoy::extensions::clusters::dns::v3 as dns_cluster;
 pub use envoy_types::pb::envoy::extensions::common::ratelimit::v3 as ratelimit_common;
 pub use envoy_types::pb::envoy::extensions::filters::common::fault::v3 as fault_common;
-pub use envoy_types::pb::envoy::extensions::filters::http::buffer::v3 as buffer;
 pub use envoy_types::pb::envoy::extensions::filters::http::cors::v3 as cors;
 pub use envoy_types::pb::envoy::extensions::filters::http::fault::v3 as fault;
 pub use envoy_types::pb::envoy::extensions::filters::http::grpc_stats::v3 as grpc_stats;
 pub use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3 as header_mutation;
-pub use envoy_types::pb::envoy::extensions::filters::http::health_check::v3 as health_check;
 pub use envoy_types::pb::envoy::extensions::filters::http::local_ratelimit::v3 as local_ratelimit;
 pub use envoy_types::pb::envoy::extensions::filters::http::rbac::v3 as http_rbac;
 pub use envoy_types::pb::envoy::extensions::filters::http::router::v3 as router;

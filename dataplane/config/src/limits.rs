@@ -32,6 +32,10 @@ pub const MAX_ROUTES: usize = 200_000;
 pub const MAX_WEIGHTED: usize = 1_024;
 /// Policies of one RBAC filter.
 pub const MAX_POLICIES: usize = 10_000;
+/// Descriptors of one local rate limit.
+pub const MAX_DESCRIPTORS: usize = 1_000;
+/// Rate limits of one route, virtual host or filter, and the actions of each.
+pub const MAX_RATE_LIMITS: usize = 100;
 /// Permissions and principals of one RBAC filter, nested ones included.
 pub const MAX_RULES: usize = 200_000;
 /// Secrets at one time.

@@ -7,8 +7,12 @@
 
 pub mod cors;
 pub mod fault;
+pub mod limit;
+pub mod mutation;
 
-use config::snapshot::{HttpFilter, Override, OverrideKind, Overrides, RouteTable, Weighted};
+use config::snapshot::{
+    HttpFilter, Override, OverrideKind, Overrides, RateLimit, RouteTable, Weighted,
+};
 
 use crate::reply::Reason;
 use crate::route::Found;
@@ -48,13 +52,25 @@ impl<'r> Levels<'r> {
         }
     }
 
+    /// What the levels bring along for the filter of that name, least specific first.
+    fn all_from_the_table(self, name: &str) -> impl Iterator<Item = &'r OverrideKind> {
+        let levels = [self.table, self.host, self.route, self.cluster];
+        let said = levels.into_iter().flatten().filter_map(move |level| level.get(name));
+        said.filter_map(Override::kind)
+    }
+
+    /// How the route and its virtual host describe requests to rate limits, and whether the route
+    /// wants both.
+    pub fn rate_limits(self) -> (&'r [RateLimit], &'r [RateLimit], bool) {
+        let of = |level: Option<&'r Overrides>| level.map_or(&[][..], |level| &level.rate_limits);
+        let includes = self.route.is_some_and(|route| route.includes_host_limits);
+        (of(self.route), of(self.host), includes)
+    }
+
     /// What levels bring along for the filter of that name, most specific first. A level that only
     /// turns it on or off does not hide what a less specific one brings.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'r OverrideKind> {
-        self.said(name).filter_map(|said| match said {
-            Override::With(kind) => Some(kind),
-            Override::Off | Override::On => None,
-        })
+        self.said(name).filter_map(Override::kind)
     }
 
     /// What the most specific level brings along.

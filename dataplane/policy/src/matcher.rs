@@ -186,6 +186,17 @@ pub(crate) fn parameter<'p>(name: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
     parameters.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
+/// The first value of a header or pseudo-header.
+pub(crate) fn first_value<'h>(head: &'h Head, name: &'h [u8]) -> Option<&'h [u8]> {
+    match name {
+        b":method" => Some(head.method()),
+        b":path" => Some(head.path()),
+        b":authority" | b"host" => Some(head.authority()),
+        b":scheme" => Some(scheme(head)),
+        _ => head.values(name).next(),
+    }
+}
+
 /// The path without its query and fragment.
 pub(crate) fn bare(path: &[u8]) -> &[u8] {
     let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());

@@ -30,6 +30,8 @@ pub enum Reason {
     LocalConnectionFailure,
     /// A fault filter puts an end to it.
     FaultAbort,
+    /// A local rate limit is reached.
+    LocalRateLimited,
     /// The request, which had come whole, and its answer have taken too long.
     MaxDuration,
     /// A request of HTTP/1.1 has no host.
@@ -201,6 +203,12 @@ const PROTOCOL: Bodies = reset!("protocol error");
 const OVERFLOW: Bodies = reset!("overflow");
 const BODIES: [Bodies; 7] = [REMOTE, LOCAL, TIMEOUT, TERMINATION, RESET, PROTOCOL, OVERFLOW];
 
+/// Envoy's name for a stream on which nothing moves.
+const IDLE: &str = "stream_idle_timeout";
+
+/// What Envoy's local rate limit has for everything.
+const LIMITED: &str = "local_rate_limited";
+
 /// Details of a request that was reset.
 macro_rules! before {
     ($reason:literal) => {
@@ -240,6 +248,7 @@ const fn row(reason: Reason) -> Reply {
             "upstream_connect_impossible", 503, LOCAL.0, before!("local_connection_failure"), "UF",
         ),
         R::FaultAbort => ("fault_abort", 503, "fault filter abort", "fault_filter_abort", "FI"),
+        R::LocalRateLimited => (LIMITED, 429, LIMITED, LIMITED, "RL"),
         R::MaxDuration => ("max_duration", 504, DURATION, "max_duration_timeout", "DT"),
         R::MissingHost => ("missing_host", 400, "", "missing_host_header", ""),
         R::NoHealthyUpstream => (
@@ -267,9 +276,7 @@ const fn row(reason: Reason) -> Reply {
         ),
         R::RewriteInvalid => ("rewrite_invalid", 400, "", "rewrite_invalid", ""),
         R::RouteNotFound => ("route_not_found", 404, "", "route_not_found", "NR"),
-        R::StreamIdleTimeout => (
-            "stream_idle_timeout", 504, "stream timeout", "stream_idle_timeout", "SI",
-        ),
+        R::StreamIdleTimeout => (IDLE, 504, "stream timeout", IDLE, "SI"),
         R::TlsRequired => ("tls_required", 301, "", "direct_response", ""),
         R::UpgradeRefused => ("upgrade_refused", 403, "", "upgrade_failed", ""),
         R::UpstreamOverflow => ("upstream_overflow", 503, OVERFLOW.0, before!("overflow"), "UO"),

@@ -56,6 +56,10 @@ counters! {
     CorsOriginValid => "cors_origin_valid",
     /// Requests from another origin that may not.
     CorsOriginInvalid => "cors_origin_invalid",
+    /// Requests that a local rate limit found too many.
+    RateLimited => "http_local_rate_limit_rate_limited",
+    /// Of these, refused.
+    RateLimitEnforced => "http_local_rate_limit_enforced",
     /// Answers that Ringway made itself.
     LocalReply => "local_reply",
     /// Answers with a status of 200 to 299.

@@ -9,11 +9,14 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use config::snapshot::{
-    ActiveFault, FilterKind, HttpFault, HttpFilter, HttpRbac, OverrideKind, RouteAction, Weighted,
+    ActiveFault, FilterKind, HttpFault, HttpFilter, HttpRbac, LocalRateLimit, OverrideKind,
+    RouteAction, Weighted,
 };
 use policy::facts::RequestFacts;
 use policy::filter::cors::{self, Policies, Verdict};
-use policy::filter::{Answer, Levels, fault};
+use policy::filter::limit::{self, Described, Which};
+use policy::filter::{Answer, Levels, fault, mutation};
+use policy::headers;
 use policy::reply::Reason;
 use policy::route;
 use ring::Key;
@@ -74,6 +77,8 @@ pub(crate) struct Filtering {
     /// The origin that may read the answer, for the CORS filter at this place; empty: none.
     origin: Vec<u8>,
     origin_of: usize,
+    /// The rate limit at this place has counted the request in this bucket.
+    counted: Option<(usize, Which)>,
 }
 
 impl Filtering {
@@ -110,6 +115,9 @@ impl<D: Driver> Worker<D> {
         let missing = found.as_ref().err().copied().unwrap_or(Reason::RouteNotFound);
         let (taken, at, has_waited) = (found.ok(), 0, false);
         let passage = Passage { manager, taken, missing, random, remote, at, has_waited };
+        if passage.manager.filters.changes_answers() {
+            self.remember(key, &passage);
+        }
         self.pass(to, key, passage);
     }
 
@@ -152,6 +160,14 @@ impl<D: Driver> Worker<D> {
             }
             (FilterKind::Fault(fault), _) => self.faulted(to, key, passage, fault, fault),
             (FilterKind::Cors, _) => self.asked_from(to, key, passage, &filter.name),
+            (FilterKind::LocalRateLimit(_), Some(OverrideKind::LocalRateLimit(own))) => {
+                self.counted(to, key, passage, own)
+            }
+            (FilterKind::LocalRateLimit(limit), _) => self.counted(to, key, passage, limit),
+            (FilterKind::HeaderMutation(changes), _) => {
+                mutation::request(changes, levels, &filter.name, &mut self.io.head);
+                Step::Next
+            }
         }
     }
 
@@ -253,10 +269,47 @@ impl<D: Driver> Worker<D> {
         Step::Answered
     }
 
+    /// `envoy.filters.http.local_ratelimit`
+    fn counted(&mut self, to: Asker, key: Key, passage: &Passage, limit: &LocalRateLimit) -> Step {
+        let [first, second] = [self.io.random.next(), self.io.random.next()];
+        if !limit.enabled.takes(first) {
+            return Step::Next;
+        }
+        let now = self.io.driver.now();
+        let described = Described {
+            head: &self.io.head,
+            remote: passage.remote,
+            cluster: passage.cluster().map(|cluster| &*cluster.name),
+            said: passage.levels().rate_limits(),
+        };
+        let verdict = limit::count(limit, &described, now.0);
+        if limit.tells
+            && let Some(which) = verdict.bucket
+            && let Some(filtering) = self.remember(key, passage)
+        {
+            filtering.counted = Some((passage.at, which));
+        }
+        if verdict.allowed {
+            return Step::Next;
+        }
+        self.io.counters.count(Counter::RateLimited);
+        if !limit.enforced.takes(second) {
+            headers::change(&mut self.io.head, &limit.request);
+            return Step::Next;
+        }
+        self.io.counters.count(Counter::RateLimitEnforced);
+        self.keep_route(key, passage);
+        let bucket = verdict.bucket.and_then(|which| which.of(limit));
+        self.answer_with(to, &limit::refusal(limit), |head| {
+            limit::explain(limit, head, bucket, now.0);
+        });
+        Step::Answered
+    }
+
     /// An answer of a filter's.
     fn answer_filtered(&mut self, to: Asker, key: Key, passage: &Passage, answer: &Answer<'_>) {
         self.keep_route(key, passage);
-        self.answer_with(to, answer);
+        self.answer_with(to, answer, |_| {});
     }
 
     /// The route changes what is answered, if it leads to an upstream: as in Envoy.
@@ -319,7 +372,7 @@ impl<D: Driver> Worker<D> {
 
 /// An answer's head on its way back: through all filters in reverse, as in Envoy those too that its
 /// request has not come to.
-pub(crate) fn on_response(filtering: &Filtering, head: &mut Head) {
+pub(crate) fn on_response(filtering: &Filtering, head: &mut Head, now: Nanos) {
     let Some(passage) = &filtering.passage else { return };
     let levels = passage.levels();
     for (at, filter) in passage.manager.filters.all().iter().enumerate().rev() {
@@ -329,6 +382,21 @@ pub(crate) fn on_response(filtering: &Filtering, head: &mut Head) {
         match &filter.kind {
             FilterKind::Cors if filtering.origin_of == at && !filtering.origin.is_empty() => {
                 cors::allow(Policies::of(levels, &filter.name), head, &filtering.origin);
+            }
+            FilterKind::LocalRateLimit(limit) => {
+                let limit = match levels.own(&filter.name) {
+                    Some(OverrideKind::LocalRateLimit(own)) => own,
+                    _ => limit,
+                };
+                if let Some((of, which)) = filtering.counted
+                    && of == at
+                    && let Some(bucket) = which.of(limit)
+                {
+                    limit::tell(head, bucket, now.0);
+                }
+            }
+            FilterKind::HeaderMutation(changes) => {
+                mutation::response(changes, levels, &filter.name, head);
             }
             FilterKind::Cors | FilterKind::Rbac(_) | FilterKind::Fault(_) => {}
         }

@@ -6,7 +6,7 @@ use policy::reply::{self, Reason, Reply};
 use policy::{headers, redirect};
 use ring::driver::Driver;
 use ring::{Buf, Key};
-use wire::head::Framing;
+use wire::head::{Framing, Head};
 
 use crate::counters::Counter;
 use crate::encode::{self, Piece};
@@ -90,7 +90,13 @@ impl<D: Driver> Worker<D> {
     }
 
     /// An answer that a filter gives.
-    pub(crate) fn answer_with(&mut self, to: Asker, answer: &Answer<'_>) {
+    /// `more`: what the filter says besides, behind the route's changes.
+    pub(crate) fn answer_with(
+        &mut self,
+        to: Asker,
+        answer: &Answer<'_>,
+        more: impl FnOnce(&mut Head),
+    ) {
         let Reply { code, details, flag, .. } = answer.reason.reply();
         self.io.counters.count(Counter::LocalReply);
         tracing::debug!(code, details, flag, "local reply");
@@ -101,14 +107,14 @@ impl<D: Driver> Worker<D> {
             let status = answer.grpc_status;
             let status = status.unwrap_or_else(|| reply::grpc_status(answer.status).into());
             headers::local_grpc_status(&mut self.io.head, status, body);
-            return self.send_local(to, false, []);
+            return self.send_local_with(to, false, [], more);
         }
         let mut pieces = Vec::new();
         if encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err() {
             return self.abort_down(to.down);
         }
         headers::local(&mut self.io.head, status, body);
-        self.send_local(to, false, pieces);
+        self.send_local_with(to, false, pieces, more);
     }
 
     /// Sends the answer without a body whose head stands in `io.head`, which no route changes.
@@ -120,7 +126,7 @@ impl<D: Driver> Worker<D> {
             http.is_closing |= !matches!(http.phase, Phase::Waiting);
         }
         if let Some(filtering) = stream.and_then(|stream| stream.filtering.as_ref()) {
-            filters::on_response(filtering, &mut self.io.head);
+            filters::on_response(filtering, &mut self.io.head, self.io.driver.now());
         }
         self.send_head(to);
         self.end_exchange(to);
@@ -183,6 +189,17 @@ impl<D: Driver> Worker<D> {
     /// Finishes the answer of our own whose head stands in `io.head`, and the exchange with it.
     /// `is_overload`: it is given for want of room, by us or by a limit of the cluster.
     fn send_local(&mut self, to: Asker, is_overload: bool, pieces: impl IntoIterator<Item = Buf>) {
+        self.send_local_with(to, is_overload, pieces, |_| {});
+    }
+
+    /// The same with more in its head, behind the route's changes.
+    fn send_local_with(
+        &mut self,
+        to: Asker,
+        is_overload: bool,
+        pieces: impl IntoIterator<Item = Buf>,
+        more: impl FnOnce(&mut Head),
+    ) {
         let stream = self.stream_of_asker(to).and_then(|stream| self.streams.get(stream));
         let Some(down) = self.downs.get_mut(to.down) else { return };
         if let Some(http) = down.http_mut() {
@@ -200,12 +217,13 @@ impl<D: Driver> Worker<D> {
             });
             headers::local_changes(&mut self.io.head, &taken.table, &found, facts.as_ref());
         }
+        more(&mut self.io.head);
         if is_overload && !manager.suppress_envoy_headers {
             // As Envoy: behind the route's changes, which can neither remove nor replace it.
             self.io.head.append(b"x-envoy-overloaded", b"true");
         }
         if let Some(filtering) = stream.and_then(|stream| stream.filtering.as_ref()) {
-            filters::on_response(filtering, &mut self.io.head);
+            filters::on_response(filtering, &mut self.io.head, self.io.driver.now());
         }
         if is_head && let Framing::Length(length) = self.io.head.framing {
             if length > 0 || down.http().is_some() {

@@ -291,7 +291,7 @@ impl<D: Driver> Worker<D> {
         let is_whole = stream.is_request_done && stream.tunnel == Tunnel::None;
         headers::returned(&mut self.io.head, &attempt, is_whole.then_some(passed));
         if let Some(filtering) = &stream.filtering {
-            filters::on_response(filtering, &mut self.io.head);
+            filters::on_response(filtering, &mut self.io.head, now);
         }
     }
 

@@ -412,6 +412,11 @@ impl Head {
         self.push(Field { name: name.0, value, known: name.1, is_secret: false });
     }
 
+    /// [`append`](Self::append) with a number.
+    pub fn append_number(&mut self, name: &[u8], value: u64) -> bool {
+        self.append(name, itoa::Buffer::new().format(value).as_bytes())
+    }
+
     /// [`set`](Self::set) to a number.
     pub fn set_number(&mut self, name: &[u8], value: u64) -> bool {
         self.set(name, itoa::Buffer::new().format(value).as_bytes())

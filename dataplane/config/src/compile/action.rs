@@ -1,8 +1,10 @@
 //! One route: what it asks of a request and what it does with it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::envoy::Any;
 use api::envoy::core::RoutingPriority;
 use api::envoy::route::route_action::upgrade_config::ConnectConfig;
 use api::envoy::route::route_action::{
@@ -18,7 +20,7 @@ use super::headers::{self, Lists};
 use super::scope::Scope;
 use super::{hash, http_filter, matcher, retry, rewrite, tcp, value};
 use crate::limits::MAX_WEIGHTED;
-use crate::snapshot::{self, Forward, PathMatch, Retry, Weighted};
+use crate::snapshot::{self, Forward, Overrides, PathMatch, Retry, Weighted};
 
 /// Envoy's default time-out for a response.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -59,9 +61,25 @@ pub(crate) fn route(
         name: name.as_str().into(),
         matches: matches(&place, r#match)?,
         action: route_action(at, action.as_ref(), defaults, scope)?,
-        overrides: http_filter::overrides(at, typed_per_filter_config)?,
+        overrides: overrides(at, action.as_ref(), typed_per_filter_config)?,
         headers: headers::changes(at, &lists)?,
     })
+}
+
+/// What the route says of HTTP filters, and to those that limit rates.
+#[allow(deprecated)] // there is no other field for it
+fn overrides(
+    at: &At<'_>,
+    action: Option<&route::Action>,
+    said: &HashMap<String, Any>,
+) -> Result<Overrides, Fault> {
+    let mut overrides = http_filter::overrides(at, said)?;
+    let Some(route::Action::Route(action)) = action else { return Ok(overrides) };
+    let at = at.field("route");
+    let place = at.field("rate_limits");
+    overrides.rate_limits = http_filter::rate_limits(&place, &action.rate_limits)?;
+    overrides.includes_host_limits = value::bool_or(&action.include_vh_rate_limits, false);
+    Ok(overrides)
 }
 
 fn matches(at: &At<'_>, given: &RouteMatch) -> Result<snapshot::RouteMatch, Fault> {
@@ -167,13 +185,13 @@ fn forward(
         used: cluster_not_found_response_code, timeout, idle_timeout, retry_policy, priority,
             upgrade_configs, max_stream_duration, cluster_specifier, hash_policy, prefix_rewrite,
             regex_rewrite, append_x_forwarded_host, host_rewrite_specifier;
+        used_elsewhere: rate_limits, include_vh_rate_limits;
         refused: metadata_match, path_rewrite_policy, path_rewrite, flush_timeout,
-            early_data_policy, rate_limits, cors, retry_policy_typed_config,
+            early_data_policy, cors, retry_policy_typed_config,
             request_mirror_policies, hedge_policy, internal_redirect_policy,
             internal_redirect_action;
         // gRPC time-outs matter to gRPC.
-        without_effect: max_grpc_timeout, grpc_timeout_offset,
-            include_vh_rate_limits, max_internal_redirects;
+        without_effect: max_grpc_timeout, grpc_timeout_offset, max_internal_redirects;
     });
     stream_duration(&at.field("max_stream_duration"), max_stream_duration.as_ref())?;
     let class: RoutingPriority = value::enumeration(&at.field("priority"), *priority)?;

@@ -44,6 +44,39 @@ fn list(
     Ok(changes)
 }
 
+/// What a filter adds, all of it as it stands.
+pub(crate) fn additions(
+    at: &At<'_>,
+    list: &[HeaderValueOption],
+) -> Result<Vec<HeaderChange>, Fault> {
+    let each = list.iter().enumerate().map(|(index, option)| literal(&at.item(index), option));
+    each.filter_map(Result::transpose).collect()
+}
+
+/// The same for one. `None`: it would add nothing.
+pub(crate) fn literal(
+    at: &At<'_>,
+    option: &HeaderValueOption,
+) -> Result<Option<HeaderChange>, Fault> {
+    let change = addition(at, option)?;
+    let value = match &change {
+        None | Some(HeaderChange::Remove(_)) => return Ok(change),
+        Some(
+            HeaderChange::Append(_, value)
+            | HeaderChange::AddIfAbsent(_, value)
+            | HeaderChange::Overwrite(_, value)
+            | HeaderChange::OverwriteIfExists(_, value),
+        ) => value,
+    };
+    match value {
+        HeaderValue::Text(_) => Ok(change),
+        HeaderValue::Format(_) | HeaderValue::FormatOrEmpty(_) => {
+            Err(at.unsupported("command operators (%…%) are not supported in filters"))
+        }
+    }
+}
+
+/// `None`: it would add nothing.
 fn addition(at: &At<'_>, option: &HeaderValueOption) -> Result<Option<HeaderChange>, Fault> {
     decide!(at, option => HeaderValueOption {
         used: header, append, append_action, keep_empty_value;
@@ -78,7 +111,7 @@ fn addition(at: &At<'_>, option: &HeaderValueOption) -> Result<Option<HeaderChan
 }
 
 /// Names that frame or address a message cannot be changed here.
-fn name(at: &At<'_>, name: &str) -> Result<Box<[u8]>, Fault> {
+pub(crate) fn name(at: &At<'_>, name: &str) -> Result<Box<[u8]>, Fault> {
     let name = matcher::header_name(at, name)?;
     match name.first() == Some(&b':') || *name == *b"host" {
         true => Err(at.unsupported("`host` and names that begin with `:` cannot be changed")),

@@ -2,6 +2,8 @@
 
 mod cors;
 mod fault;
+mod limit;
+mod mutation;
 mod overrides;
 
 use std::sync::Arc;
@@ -10,8 +12,11 @@ use api::envoy::Any;
 use api::envoy::core::RuntimeFractionalPercent;
 use api::envoy::cors::Cors;
 use api::envoy::fault::HttpFault;
+use api::envoy::grpc_stats;
 use api::envoy::hcm::{HttpFilter, http_filter::ConfigType};
+use api::envoy::header_mutation::HeaderMutation;
 use api::envoy::http_rbac::Rbac;
+use api::envoy::local_ratelimit::LocalRateLimit;
 use api::envoy::router::Router;
 use api::envoy::types::FractionalPercent;
 use api::envoy::types::fractional_percent::DenominatorType;
@@ -21,8 +26,9 @@ use prost::Name;
 use super::at::{At, Fault, decide, typed};
 use super::{rbac, value};
 use crate::limits::MAX_FILTERS;
-use crate::snapshot::{self, FilterKind, HttpFilters, Share};
+use crate::snapshot::{self, FilterKind, HeaderMutationFilter, HttpFilters, Share};
 
+pub(crate) use limit::rate_limits;
 pub(crate) use overrides::compile as overrides;
 
 pub(crate) struct Filters {
@@ -78,6 +84,9 @@ fn one(at: &At<'_>, filter: &HttpFilter) -> Result<Compiled, Fault> {
         };
     }
     let at = at.field("typed_config");
+    if type_name(any) == grpc_stats::FilterConfig::full_name() {
+        return Ok(statistics(&typed(&at, any)?));
+    }
     match kind(&at, name, any)? {
         Some(kind) => {
             let name = name.as_str().into();
@@ -92,6 +101,15 @@ fn one(at: &At<'_>, filter: &HttpFilter) -> Result<Compiled, Fault> {
     }
 }
 
+/// `envoy.filters.http.grpc_stats` changes nothing about a call: it counts.
+fn statistics(filter: &grpc_stats::FilterConfig) -> Compiled {
+    decide!(_, filter => grpc_stats::FilterConfig {
+        without_effect: emit_filter_state, enable_upstream_stats,
+            replace_dots_in_grpc_service_name, per_method_stat_specifier;
+    });
+    Compiled::Skipped
+}
+
 /// What the filter does; `None`: there is no such filter here.
 fn kind(at: &At<'_>, name: &str, any: &Any) -> Result<Option<FilterKind>, Fault> {
     let kind = type_name(any);
@@ -102,6 +120,15 @@ fn kind(at: &At<'_>, name: &str, any: &Any) -> Result<Option<FilterKind>, Fault>
     } else if kind == Cors::full_name() {
         let Cors {} = typed(at, any)?;
         FilterKind::Cors
+    } else if kind == LocalRateLimit::full_name() {
+        let limit = limit::compile(at, &typed(at, any)?, false)?;
+        FilterKind::LocalRateLimit(Arc::new(limit))
+    } else if kind == HeaderMutation::full_name() {
+        let HeaderMutation { mutations, most_specific_header_mutations_wins } = typed(at, any)?;
+        FilterKind::HeaderMutation(Arc::new(HeaderMutationFilter {
+            mutations: mutation::compile(at, mutations.as_ref())?,
+            most_specific_wins: most_specific_header_mutations_wins,
+        }))
     } else {
         return Ok(None);
     }))

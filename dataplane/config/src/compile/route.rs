@@ -89,9 +89,10 @@ fn virtual_host(
     decide!(at, host => VirtualHost {
         used: name, routes, request_headers_to_add, request_headers_to_remove,
             response_headers_to_add, response_headers_to_remove, include_request_attempt_count,
-            retry_policy, require_tls, typed_per_filter_config;
+            retry_policy, require_tls, typed_per_filter_config,
+            rate_limits;
         used_elsewhere: domains;
-        refused: matcher, rate_limits, cors,
+        refused: matcher, cors,
             include_attempt_count_in_response, retry_policy_typed_config, hedge_policy,
             include_is_timeout_retry_header, request_mirror_policies, route_specifiers;
         without_effect: virtual_clusters, metadata, per_request_buffer_limit_bytes,
@@ -106,6 +107,8 @@ fn virtual_host(
     let retry = retry_policy.as_ref();
     let retry = retry.map(|policy| super::retry::compile(&at.field("retry_policy"), policy));
     let defaults = Defaults { retry: retry.transpose()?.flatten(), ..defaults.clone() };
+    let mut overrides = http_filter::overrides(at, typed_per_filter_config)?;
+    overrides.rate_limits = http_filter::rate_limits(&at.field("rate_limits"), rate_limits)?;
     let place = at.field("routes");
     let routes = routes.iter().enumerate().map(|(index, route)| {
         action::route(&place.item(index), route, &defaults, scope).map(Arc::new)
@@ -119,7 +122,7 @@ fn virtual_host(
             TlsRequirementType::All => RequireTls::Always,
         },
         attempt_count: *include_request_attempt_count,
-        overrides: http_filter::overrides(at, typed_per_filter_config)?,
+        overrides,
         headers: headers::changes(at, &lists)?,
     })
 }

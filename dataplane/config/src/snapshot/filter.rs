@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{HeaderMatch, HttpRbac, StringMatch};
+use super::{HeaderChange, HeaderMatch, HttpRbac, LocalRateLimit, RateLimit, StringMatch};
 
 /// The filters of a connection manager before its router, in order.
 #[derive(Debug)]
 pub struct HttpFilters {
     all: Vec<HttpFilter>,
+    changes_answers: bool,
     policies: Option<Vec<Arc<HttpRbac>>>,
 }
 
@@ -17,6 +18,11 @@ impl HttpFilters {
     /// All of them, those that are off among them.
     pub fn all(&self) -> &[HttpFilter] {
         &self.all
+    }
+
+    /// A filter changes answers that its request never came to.
+    pub fn changes_answers(&self) -> bool {
+        self.changes_answers
     }
 
     /// The policies in order, if nothing else is done where no route says otherwise: then there is
@@ -34,7 +40,9 @@ impl From<Vec<HttpFilter>> for HttpFilters {
             _ => None,
         });
         let policies = policies.collect();
-        Self { all, policies }
+        let changes = |filter: &HttpFilter| matches!(filter.kind, FilterKind::HeaderMutation(_));
+        let changes_answers = all.iter().any(changes);
+        Self { all, changes_answers, policies }
     }
 }
 
@@ -67,6 +75,8 @@ impl HttpFilter {
             || match &self.kind {
                 FilterKind::Rbac(rbac) => rbac.rules.is_none(),
                 FilterKind::Fault(fault) => fault.delay.is_none() && fault.abort.is_none(),
+                FilterKind::LocalRateLimit(limit) => limit.enabled.some == 0,
+                FilterKind::HeaderMutation(filter) => filter.mutations.is_empty(),
                 // All that it does a route asks it to do.
                 FilterKind::Cors => true,
             }
@@ -82,27 +92,37 @@ pub enum FilterKind {
     Fault(Arc<HttpFault>),
     /// `envoy.filters.http.cors`
     Cors,
+    /// `envoy.filters.http.local_ratelimit`
+    LocalRateLimit(Arc<LocalRateLimit>),
+    /// `envoy.filters.http.header_mutation`
+    HeaderMutation(Arc<HeaderMutationFilter>),
 }
 
 /// `typed_per_filter_config` of one level: what is said of filters by their names.
 #[derive(Clone, Debug, Default)]
-pub struct Overrides(Vec<(Arc<str>, Override)>);
+pub struct Overrides {
+    said: Vec<(Arc<str>, Override)>,
+    /// `rate_limits` of a route or virtual host.
+    pub rate_limits: Vec<RateLimit>,
+    /// Those of the virtual host hold besides (`include_vh_rate_limits`).
+    pub includes_host_limits: bool,
+}
 
 impl Overrides {
     /// What is said of the filter of that name.
     pub fn get(&self, name: &str) -> Option<&Override> {
-        self.0.iter().find(|(found, _)| **found == *name).map(|(_, said)| said)
+        self.said.iter().find(|(found, _)| **found == *name).map(|(_, said)| said)
     }
 
     /// Nothing is said of any.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.said.is_empty()
     }
 }
 
 impl FromIterator<(Arc<str>, Override)> for Overrides {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Override)>>(all: I) -> Self {
-        Self(all.into_iter().collect())
+        Self { said: all.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -117,6 +137,16 @@ pub enum Override {
     With(OverrideKind),
 }
 
+impl Override {
+    /// What it brings along.
+    pub fn kind(&self) -> Option<&OverrideKind> {
+        match self {
+            Self::With(kind) => Some(kind),
+            Self::Off | Self::On => None,
+        }
+    }
+}
+
 /// A filter's own configuration of a level.
 #[derive(Clone, Debug)]
 pub enum OverrideKind {
@@ -126,6 +156,10 @@ pub enum OverrideKind {
     Fault(Arc<HttpFault>),
     /// `CorsPolicy`
     Cors(Arc<CorsPolicy>),
+    /// `LocalRateLimit`
+    LocalRateLimit(Arc<LocalRateLimit>),
+    /// `HeaderMutationPerRoute`
+    HeaderMutation(Arc<HeaderMutations>),
 }
 
 /// `FractionalPercent`.
@@ -228,6 +262,39 @@ impl Drop for ActiveFault {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// `HeaderMutation`, compiled.
+#[derive(Debug, Default)]
+pub struct HeaderMutationFilter {
+    /// Its own changes, before those of routes.
+    pub mutations: HeaderMutations,
+    /// The most specific level has the last word.
+    pub most_specific_wins: bool,
+}
+
+/// `Mutations`: changes in their order.
+#[derive(Debug, Default)]
+pub struct HeaderMutations {
+    /// To requests.
+    pub request: Vec<Mutation>,
+    /// To responses.
+    pub response: Vec<Mutation>,
+}
+
+impl HeaderMutations {
+    fn is_empty(&self) -> bool {
+        self.request.is_empty() && self.response.is_empty()
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug)]
+pub enum Mutation {
+    /// To the fields of one name.
+    Change(HeaderChange),
+    /// Removes all fields whose names are like this.
+    RemoveMatching(StringMatch),
 }
 
 /// `CorsPolicy`, compiled. What a level does not say (`None`) a less specific one may.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
-    AbortAnswer, CorsPolicy, FaultAbort, FaultDelay, FilterKind, HttpFault, HttpFilter, Override,
-    OverrideKind, Overrides, PathMatch, RouteTable, Share, Weighted,
+    AbortAnswer, CorsPolicy, FaultAbort, FaultDelay, FilterKind, HeaderChange,
+    HeaderMutationFilter, HeaderMutations, HttpFault, HttpFilter, Mutation, Override, OverrideKind,
+    Overrides, PathMatch, RouteTable, Share, StringKind, Weighted,
 };
 
 use super::cors::{Policies, Verdict};
@@ -245,4 +246,53 @@ fn config_free_answer() -> wire::head::Head {
     crate::headers::local(&mut head, 200, b"");
     head.append(b"access-control-allow-origin", b"*");
     head
+}
+
+fn mutations(tag: &str) -> HeaderMutations {
+    let name = |name: &str| -> Box<[u8]> { name.as_bytes().into() };
+    let order = HeaderChange::Append(name("x-order"), tag.into());
+    let last = HeaderChange::Overwrite(name("x-last"), tag.into());
+    let list = vec![Mutation::Change(order), Mutation::Change(last)];
+    HeaderMutations { request: list.clone(), response: list }
+}
+
+#[test]
+fn mutations_run_level_by_level() {
+    let level = |tag: &str| {
+        let mutations = Arc::new(mutations(tag));
+        overrides(Some(Override::With(OverrideKind::HeaderMutation(mutations))))
+    };
+    let (route, host, table) = (level("route"), level("host"), level("table"));
+    let levels =
+        Levels { route: Some(&route), host: Some(&host), table: Some(&table), ..Levels::default() };
+    for (most_specific_wins, order) in
+        [(false, ["own", "route", "host", "table"]), (true, ["own", "table", "host", "route"])]
+    {
+        let filter = HeaderMutationFilter { mutations: mutations("own"), most_specific_wins };
+        let mut asked = get("/");
+        mutation::request(&filter, levels, "f", &mut asked);
+        let found: Vec<_> = asked.values(b"x-order").collect();
+        assert_eq!(found, order.map(str::as_bytes));
+        assert_eq!(asked.values(b"x-last").collect::<Vec<_>>(), [order[3].as_bytes()]);
+        let mut answer = config_free_answer();
+        mutation::response(&filter, levels, "nobody", &mut answer);
+        assert_eq!(answer.values(b"x-order").collect::<Vec<_>>(), [b"own"]);
+    }
+}
+
+#[test]
+fn what_is_listed_later_is_done_later() {
+    let name = |name: &str| -> Box<[u8]> { name.as_bytes().into() };
+    let prefix = fixture::string(StringKind::Prefix(name("x-s")));
+    let request = vec![
+        Mutation::Change(HeaderChange::Append(name("x-a"), "1".into())),
+        Mutation::Change(HeaderChange::Remove(name("x-a"))),
+        Mutation::RemoveMatching(prefix),
+        Mutation::Change(HeaderChange::Append(name("x-s"), "2".into())),
+    ];
+    let mutations = HeaderMutations { request, ..HeaderMutations::default() };
+    let filter = HeaderMutationFilter { mutations, ..HeaderMutationFilter::default() };
+    let mut asked = head("GET / HTTP/1.1\nhost: a\nx-secret: 1\nx-s: 1\nx-t: 1");
+    mutation::request(&filter, Levels::default(), "f", &mut asked);
+    assert_eq!(lines(&asked), ["x-t: 1", "x-s: 2"]);
 }

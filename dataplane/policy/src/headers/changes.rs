@@ -42,13 +42,23 @@ pub(super) fn apply(
     }
 }
 
-/// The changes of one level. Whatever the order of the list, Envoy removes first; then all values
-/// and conditions are judged; then it overwrites, and then it adds.
+/// The changes of one level.
 fn level_of(head: &mut Head, level: &HeaderChanges, side: Side, facts: Option<&Facts<'_>>) {
     let changes = match side {
         Side::Request => &level.request,
         Side::Response => &level.response,
     };
+    list(head, changes, side, facts);
+}
+
+/// The changes of a filter, whose values are as they stand.
+pub fn change(head: &mut Head, changes: &[HeaderChange]) {
+    list(head, changes, Side::Response, None);
+}
+
+/// Whatever the order of the list, Envoy removes first; then all values and conditions are judged;
+/// then it overwrites, and then it adds.
+fn list(head: &mut Head, changes: &[HeaderChange], side: Side, facts: Option<&Facts<'_>>) {
     if changes.is_empty() {
         return;
     }

@@ -12,7 +12,7 @@ mod request;
 mod response;
 pub(crate) mod text;
 
-pub use changes::need_facts;
+pub use changes::{change, need_facts};
 pub use request::{
     Attempt, Rejected, RequestContext, forward, host_form, ignore_upgrade, request, retry,
     underscores,

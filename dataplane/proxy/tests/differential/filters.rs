@@ -4,6 +4,10 @@
 mod cors;
 #[path = "filters/fault.rs"]
 mod fault;
+#[path = "filters/limit.rs"]
+mod limit;
+#[path = "filters/mutation.rs"]
+mod mutation;
 
 use super::cases::HCM;
 use super::common;
@@ -85,7 +89,7 @@ impl Ask {
 }
 
 fn settings() -> impl Iterator<Item = &'static Setting> {
-    [fault::SETTINGS, cors::SETTINGS].into_iter().flatten()
+    [fault::SETTINGS, cors::SETTINGS, limit::SETTINGS, mutation::SETTINGS].into_iter().flatten()
 }
 
 #[test]
@@ -163,6 +167,9 @@ static_resources:
             address: { socket_address: { address: 127.0.0.1, port_value: @UPSTREAM@ } }
 "#;
 
+const LIMIT: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
+
 fn bootstrap(setting: &Setting) -> String {
     let indent = |text: &str, by: usize| {
         let lines = text.trim_start_matches('\n').lines();
@@ -175,5 +182,11 @@ fn bootstrap(setting: &Setting) -> String {
         .replace("@FAULT@", "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault")
         .replace("@CORS@", "type.googleapis.com/envoy.extensions.filters.http.cors.v3")
         .replace("@RBAC@", "type.googleapis.com/envoy.extensions.filters.http.rbac.v3")
+        .replace("@LIMIT@", LIMIT)
+        .replace(
+            "@MUTATION@",
+            "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3",
+        )
+        .replace("@WINS@", if setting.name.ends_with("wins") { "true" } else { "false" })
         .replace("@WRAPPED@", "type.googleapis.com/envoy.config.route.v3.FilterConfig")
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use api::envoy::Any;
 use api::envoy::cors::CorsPolicy;
 use api::envoy::fault::HttpFault;
+use api::envoy::header_mutation::HeaderMutationPerRoute;
 use api::envoy::http_rbac::RbacPerRoute;
+use api::envoy::local_ratelimit::LocalRateLimit;
 use api::envoy::route::FilterConfig;
 use prost::Name;
 
-use super::{cors, fault, type_name};
+use super::{cors, fault, limit, mutation, type_name};
 use crate::compile::at::{At, Fault, decide, typed};
 use crate::compile::rbac;
 use crate::limits::MAX_FILTERS;
@@ -77,6 +79,12 @@ fn kind(at: &At<'_>, name: &str, any: &Any) -> Result<Option<OverrideKind>, Faul
         OverrideKind::Fault(Arc::new(fault::compile(at, &typed(at, any)?)?))
     } else if kind == CorsPolicy::full_name() {
         OverrideKind::Cors(Arc::new(cors::policy(at, &typed(at, any)?)?))
+    } else if kind == LocalRateLimit::full_name() {
+        let limit = limit::compile(at, &typed(at, any)?, true)?;
+        OverrideKind::LocalRateLimit(Arc::new(limit))
+    } else if kind == HeaderMutationPerRoute::full_name() {
+        let HeaderMutationPerRoute { mutations } = typed(at, any)?;
+        OverrideKind::HeaderMutation(Arc::new(mutation::compile(at, mutations.as_ref())?))
     } else {
         return Ok(None);
     }))

@@ -181,3 +181,118 @@ fn what_nobody_understands_is_refused() {
         assert_eq!(said, expected, "\n{yaml}");
     }
 }
+
+const LIMIT: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
+const MUTATION: &str = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3";
+
+#[test]
+fn a_rate_limit_says_what_it_counts() {
+    let filter = format!(
+        "{{name: l, typed_config: {{\"@type\": {LIMIT}, stat_prefix: s, status: {{code: OK}}, \
+         token_bucket: {{max_tokens: 9, tokens_per_fill: 2, fill_interval: 1s}}, filter_enabled: \
+         {{default_value: {{numerator: 30}}}}, descriptors: [{{entries: [{{key: a, value: \
+         quick}}], token_bucket: {{max_tokens: 1, tokens_per_fill: 60, fill_interval: 2s}}}}, \
+         {{entries: [{{key: a, value: slow}}], token_bucket: {{max_tokens: 1, fill_interval: \
+         2s}}}}]}}}}, "
+    );
+    let routes = "virtual_hosts:\n- name: v\n  domains: ['*']\n  rate_limits: [{stage: 3, actions: \
+                  [{remote_address: {}}]}]\n  routes: [{match: {prefix: /}, route: {cluster: c, \
+                  include_vh_rate_limits: true, rate_limits: [{disable_key: k, actions: \
+                  [{generic_key: {descriptor_value: a}}]}, {actions: [{generic_key: \
+                  {descriptor_value: b}}]}]}}]";
+    let (snapshot, _) = good(&with_filters(&filter, routes));
+    let FilterKind::LocalRateLimit(limit) = &manager(&snapshot).filters.all()[0].kind else {
+        panic!("not a limit")
+    };
+    assert_eq!((limit.status, limit.always_takes), (429, true), "no error becomes 429");
+    assert_eq!((limit.enabled, limit.enforced), (Share { some: 30, of: 100 }, Share::NONE));
+    let bucket = limit.bucket.as_ref().unwrap();
+    assert_eq!((bucket.most, bucket.fill, bucket.every), (9, 2, Duration::from_secs(1)));
+    let order: Vec<_> = limit.descriptors.iter().map(|one| &*one.entries[0].1).collect();
+    assert_eq!(order, [&b"slow"[..], b"quick"], "the slowest to fill first");
+    let host = &table(&snapshot).hosts[0];
+    assert_eq!(host.overrides.rate_limits[0].stage, 3);
+    let said = &host.routes[0].overrides;
+    assert_eq!((said.rate_limits.len(), said.includes_host_limits), (2, true));
+    assert!(said.rate_limits[0].is_off && !said.rate_limits[1].is_off);
+    assert!(!table(&snapshot).has_overrides, "nothing is said of a filter by name");
+}
+
+#[test]
+fn mutations_keep_their_order() {
+    let filter = format!(
+        "{{name: m, typed_config: {{\"@type\": {MUTATION}.HeaderMutation, mutations: \
+         {{request_mutations: [{{append: {{header: {{key: X-A, value: '1'}}}}}}, {{remove: x-b}}, \
+         {{remove_on_match: {{key_matcher: {{prefix: x-c}}}}}}, {{append: {{header: \
+         {{key: x-d}}}}}}]}}, most_specific_header_mutations_wins: true}}}}, "
+    );
+    let (snapshot, _) = good(&with_filters(&filter, "virtual_hosts: []"));
+    let filters = &manager(&snapshot).filters;
+    assert!(filters.changes_answers() && filters.policies().is_none());
+    let FilterKind::HeaderMutation(filter) = &filters.all()[0].kind else { panic!("no mutation") };
+    assert!(filter.most_specific_wins && filter.mutations.response.is_empty());
+    use crate::snapshot::{HeaderChange, Mutation};
+    let [
+        Mutation::Change(HeaderChange::Append(name, _)),
+        Mutation::Change(HeaderChange::Remove(removed)),
+        Mutation::RemoveMatching(_),
+    ] = &filter.mutations.request[..]
+    else {
+        panic!("{:?}", filter.mutations.request)
+    };
+    assert_eq!((&**name, &**removed), (&b"x-a"[..], &b"x-b"[..]));
+}
+
+#[test]
+fn limits_and_mutations_that_cannot_be_kept_are_refused() {
+    let at = "listener `l`: filter_chains[0].filters[0].typed_config.http_filters[0].typed_config";
+    let limit = |said: &str| format!("{{name: f, typed_config: {{\"@type\": {LIMIT}, {said}}}}}, ");
+    let bucket = "token_bucket: {max_tokens: 1, fill_interval: 1s}";
+    for (filter, expected) in [
+        (
+            limit("token_bucket: {max_tokens: 1, fill_interval: 0.01s}"),
+            "token_bucket.fill_interval: at least 50 ms (config.invalid)",
+        ),
+        (
+            limit("token_bucket: {max_tokens: 1}"),
+            "token_bucket.fill_interval: it has to be given (config.missing)",
+        ),
+        (
+            limit("local_rate_limit_per_downstream_connection: true"),
+            "local_rate_limit_per_downstream_connection: this field is not supported \
+             (config.unsupported)",
+        ),
+        (
+            limit(&format!("descriptors: [{{entries: [{{key: a}}], {bucket}}}]")),
+            "descriptors[0].entries[0].value: a value has to be given (config.unsupported)",
+        ),
+        (
+            limit("rate_limits: [{actions: [{source_cluster: {}}]}]"),
+            "rate_limits[0].actions[0].source_cluster: this way to describe is not supported \
+             (config.unsupported)",
+        ),
+        (
+            limit("rate_limits: [{actions: [{generic_key: {descriptor_value: '%REQ(a)%'}}]}]"),
+            "rate_limits[0].actions[0].generic_key.descriptor_value: command operators (%…%) are \
+             not supported (config.unsupported)",
+        ),
+        (
+            limit("response_headers_to_add: [{header: {key: a, value: '%REQ(b)%'}}]"),
+            "response_headers_to_add[0]: command operators (%…%) are not supported in filters \
+             (config.unsupported)",
+        ),
+        (
+            format!(
+                "{{name: f, typed_config: {{\"@type\": {MUTATION}.HeaderMutation, mutations: \
+                 {{query_parameter_mutations: [{{remove: a}}]}}}}}}, "
+            ),
+            "mutations.query_parameter_mutations: this field is not supported (config.unsupported)",
+        ),
+    ] {
+        let yaml = with_filters(&filter, "virtual_hosts: []");
+        let (_, refused, _) = apply(&yaml);
+        let said = refused.first().unwrap_or_else(|| panic!("not refused\n{yaml}")).to_string();
+        assert_eq!(said, format!("{at}.{expected}"), "\n{yaml}");
+    }
+}

@@ -62,7 +62,7 @@ fn table(sources: &Path) -> String {
 }
 
 /// Names that two messages share get what tells them apart: module, type in the source, name shown.
-const SHARED: [(&str, &str, &str); 20] = [
+const SHARED: &[(&str, &str, &str)] = &[
     ("action", "ClusterWeight", "ClusterWeight (route)"),
     ("action", "UpgradeConfig", "UpgradeConfig (route)"),
     ("control", "Cluster", "Cluster (the control plane's)"),
@@ -72,6 +72,7 @@ const SHARED: [(&str, &str, &str); 20] = [
     ("http1", "Http1ProtocolOptions", "Http1ProtocolOptions (downstream)"),
     ("hcm", "HttpProtocolOptions", "core.HttpProtocolOptions (downstream)"),
     ("hcm", "UpgradeConfig", "UpgradeConfig (manager)"),
+    ("http_filter", "grpc_stats::FilterConfig", "FilterConfig (gRPC statistics)"),
     ("lb_policy", "ConsistentHashingLbConfig", "ConsistentHashingLbConfig (extension)"),
     ("lb_policy", "ZoneAwareLbConfig", "ZoneAwareLbConfig (extension)"),
     ("rbac", "Policy", "RBAC.Policy"),
