@@ -93,7 +93,7 @@ fn clusters_come_into_force_with_their_endpoints() {
 #[test]
 fn the_good_ones_are_applied_and_the_bad_ones_named() {
     let mut applier = applier();
-    let bad = cluster("bad", "type: STATIC, connect_timeout: 0s");
+    let bad = cluster("bad", "type: EDS");
     let junk = named("junk", Any { type_url: api::any::CLUSTER.into(), value: vec![0xff] });
     let good = cluster("good", "type: STATIC");
     let applied = applier.apply(&push(Kind::Cluster, vec![bad, junk, good], true));
@@ -101,7 +101,7 @@ fn the_good_ones_are_applied_and_the_bad_ones_named() {
     assert_eq!(in_force(&applier).0, ["good"]);
     assert!(names.contains(&"bad") && names.contains(&"junk"), "{names:?}");
     assert!(
-        applied.rejected.iter().any(|r| r.field == "connect_timeout"),
+        applied.rejected.iter().any(|r| r.field == "eds_cluster_config"),
         "{:?}",
         applied.rejected
     );
@@ -111,7 +111,7 @@ fn the_good_ones_are_applied_and_the_bad_ones_named() {
 fn a_refused_version_leaves_the_one_before_and_a_whole_list_removes() {
     let mut applier = applier();
     applier.apply(&push(Kind::Cluster, vec![cluster("a", "type: STATIC")], true));
-    let worse = cluster("a", "type: STATIC, lb_policy: MAGLEV");
+    let worse = cluster("a", "type: EDS");
     assert_eq!(applier.apply(&push(Kind::Cluster, vec![worse], true)).rejected.len(), 1);
     assert_eq!(in_force(&applier).0, ["a"]);
     applier.apply(&push(Kind::Cluster, vec![cluster("b", "type: STATIC")], true));
