@@ -17,6 +17,7 @@ pub use envoy_types::pb::envoy::config::overload::v3 as overload;
 pub use envoy_types::pb::envoy::config::rbac::v3 as rbac;
 pub use envoy_types::pb::envoy::config::route::v3 as route;
 pub use envoy_types::pb::envoy::config::trace::v3 as trace;
+pub use envoy_types::pb::envoy::data::accesslog::v3 as accesslog_data;
 pub use envoy_types::pb::envoy::extensions::access_loggers::file::v3 as file_access_log;
 pub use envoy_types::pb::envoy::extensions::access_loggers::stream::v3 as stream_access_log;
 pub use envoy_types::pb::envoy::extensions::clusters::common::dns::v3 as dns_common;

@@ -54,3 +54,9 @@ pub const MAX_FORMAT: usize = 64 << 10;
 pub const MAX_HASH_POLICIES: usize = 64;
 /// The last priority that endpoints may have.
 pub const MAX_PRIORITY: u32 = 128;
+/// Objects and lists within each other in a JSON format.
+pub const MAX_FORMAT_DEPTH: usize = 32;
+/// Access logs of one listener or filter.
+pub const MAX_ACCESS_LOGS: usize = 64;
+/// Filters of an access log within each other, and in one list.
+pub const MAX_LOG_FILTERS: usize = 64;

@@ -7,6 +7,7 @@
 mod facts;
 mod field;
 mod grpc;
+mod json;
 mod time;
 
 use std::net::SocketAddr;
@@ -19,6 +20,8 @@ use tls::session::Peer;
 use wire::head::Version;
 
 pub use facts::{Client, Course, Facts, Upstream};
+pub(crate) use grpc::any as grpc_status;
+pub use json::json;
 
 use crate::headers::text;
 

@@ -18,6 +18,7 @@ mod fixture;
 pub mod format;
 pub mod hash;
 pub mod headers;
+pub mod log;
 mod matcher;
 pub mod path;
 pub mod rbac;

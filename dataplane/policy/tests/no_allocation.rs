@@ -67,6 +67,7 @@ fn manager() -> HttpManager {
         request_timeout: None,
         request_headers_timeout: None,
         suppress_envoy_headers: false,
+        access_log: Vec::new(),
     }
 }
 
@@ -187,6 +188,7 @@ fn listener() -> Listener {
         chains: vec![chain(istio), chain(ChainMatch::default())],
         default_chain: None,
         buffer_limit: 1 << 20,
+        access_log: Vec::new(),
     }
 }
 

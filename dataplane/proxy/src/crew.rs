@@ -7,10 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use agent::Applier;
-use config::swap::Reader;
 use ring::driver::Driver;
 use ring::{Epoll, Limits, Uring, Waker, Which, machine};
-use session::{Control, Counter, Counters, Worker, WorkerSpec};
+use session::{Control, Counter, Counters, LogQueue, Worker, WorkerSpec};
 
 use crate::failure::Failure;
 use crate::signals;
@@ -46,35 +45,35 @@ impl Wakers {
 impl Crew {
     /// Starts so many workers; each has its driver when this returns.
     pub(crate) fn start(
-        workers: usize,
         kernel: Kernel,
         applier: &Applier,
         wakers: Wakers,
         counters: &[Arc<Counters>],
+        queues: Vec<LogQueue>,
     ) -> Result<Self, Failure> {
+        let workers = queues.len();
         let control = Arc::new(Control::default());
         let cpus = machine::cpus();
         let mut crew = Self { control, wakers, threads: Vec::new() };
-        for index in 0..workers {
+        for (index, queue) in queues.into_iter().enumerate() {
             let cpu = cpus.get(index % cpus.len().max(1)).copied();
             let counters = counters.get(index).cloned().unwrap_or_default();
-            crew.start_one(index, workers, kernel, cpu, applier.reader(), counters)?;
+            let (wall, seed, control) = (SystemTime::now(), seed(index), Arc::clone(&crew.control));
+            let reader = applier.reader();
+            let spec = WorkerSpec { index, workers, reader, control, counters, wall, seed };
+            crew.start_one(kernel, cpu, spec, queue)?;
         }
         Ok(crew)
     }
 
     fn start_one(
         &mut self,
-        index: usize,
-        workers: usize,
         kernel: Kernel,
         cpu: Option<usize>,
-        reader: Reader,
-        counters: Arc<Counters>,
+        spec: WorkerSpec,
+        queue: LogQueue,
     ) -> Result<(), Failure> {
-        let control = Arc::clone(&self.control);
-        let (wall, seed) = (SystemTime::now(), seed(index));
-        let spec = WorkerSpec { index, workers, reader, control, counters, wall, seed };
+        let index = spec.index;
         let (told, hears) = channel();
         let body = move || {
             let _ends = signals::EndsProcess;
@@ -84,8 +83,8 @@ impl Crew {
                 tracing::warn!(cpu, %error, "a worker is not pinned");
             }
             match kernel.which {
-                Which::Uring => run(Uring::new(&kernel.limits), spec, &told),
-                Which::Epoll | Which::Auto => run(Epoll::new(&kernel.limits), spec, &told),
+                Which::Uring => run(Uring::new(&kernel.limits), spec, queue, &told),
+                Which::Epoll | Which::Auto => run(Epoll::new(&kernel.limits), spec, queue, &told),
             }
         };
         let hint = "check the limits of threads, memory and open files";
@@ -132,6 +131,7 @@ impl Crew {
 fn run<D: Driver>(
     driver: io::Result<D>,
     spec: WorkerSpec,
+    queue: LogQueue,
     told: &Sender<io::Result<Waker>>,
 ) -> io::Result<()> {
     let driver = match driver {
@@ -142,6 +142,7 @@ fn run<D: Driver>(
         }
     };
     let mut worker = Worker::new(driver, spec);
+    worker.log_to(queue);
     let _ = told.send(Ok(worker.waker()));
     worker.run()
 }

@@ -1,5 +1,6 @@
 //! `ringway-proxy`: the sidecar. Arguments, threads, signals; the work is done in the other rooms.
 
+mod access_log;
 mod args;
 mod crew;
 mod failure;

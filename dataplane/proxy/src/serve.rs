@@ -14,6 +14,7 @@ use ring::{Bind, Which, machine};
 use session::Counters;
 use tokio::sync::watch;
 
+use crate::access_log::Writer;
 use crate::args::Args;
 use crate::crew::{Crew, Kernel, Wakers, report};
 use crate::failure::Failure;
@@ -54,18 +55,23 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     let resources = bootstrap.take_resources();
     let applier = load(resources, workers, &wakers, settings.control.is_some())?;
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
+    let (queues, drain) = session::log_queues(workers);
+    let writer = Writer::start(drain)?;
+    let logs = writer.shared();
     let kernel = Kernel { which, limits: local.limits() };
-    let crew = Crew::start(workers, kernel, &applier, wakers, &counters)?;
+    let crew = Crew::start(kernel, &applier, wakers, &counters, queues)?;
     let (quit, _) = watch::channel(false);
-    let stats: Report = Arc::new(move || report(&counters) + &local.report());
+    let seen = writer.shared();
+    let stats: Report = Arc::new(move || report(&counters) + &local.report() + &seen.report());
     let agent = start_agent(settings, applier, features, stats, quit.clone())?;
     tracing::info!(workers, driver = ?which, "serving");
     // What start-up has used is given back before the first connection comes.
     machine::trim();
-    signals.wait();
+    signals.wait(|| logs.reopen());
     let lost = crew.has_lost_one();
     tracing::info!(patience_s = args.drain_time_s, "ending: connections may finish");
     let drained = crew.drain(Duration::from_secs(if lost { 0 } else { args.drain_time_s }));
+    writer.finish();
     quit.send_replace(true);
     let agent = agent.join().map_err(|_| Failure::Broken("the agent has panicked".into()))?;
     drained?;

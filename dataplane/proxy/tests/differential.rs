@@ -15,6 +15,8 @@ mod filters;
 mod harness;
 #[path = "differential/http2.rs"]
 mod http2;
+#[path = "differential/logs.rs"]
+mod logs;
 #[path = "differential/wire.rs"]
 mod wire;
 
@@ -27,9 +29,12 @@ fn answers_are_envoys() {
     let mut count = 0;
     for setting in cases::all() {
         let pair = Pair::start(&judge, setting.name, &setting.bootstrap());
+        let mut asked = Vec::new();
         for case in setting.cases {
             count += 1;
             let (envoy, ours) = pair.ask(case.request);
+            let name = format!("{}/{}", setting.name, case.name);
+            asked.extend(case.differs.is_none().then(|| pair.asked(name)));
             match (envoy == ours, case.differs) {
                 (true, None) | (false, Some(_)) => {}
                 (true, Some(line)) => failures.push(format!(
@@ -41,6 +46,9 @@ fn answers_are_envoys() {
                     setting.name, case.name, case.request
                 )),
             }
+        }
+        if logs::COMPARED.contains(&setting.name) {
+            failures.extend(pair.logs_differ(&asked));
         }
     }
     println!("{count} cases compared");
@@ -138,7 +146,8 @@ fn listed_differences_are_documented() {
     let old = cases::all().flat_map(|setting| setting.cases);
     let old = old.map(|case| (case.name, case.differs));
     let new = http2::CASES.iter().map(|case| (case.name, case.differs));
-    for (name, line) in old.chain(new) {
+    let logs = logs::reasons().map(|(name, line)| (name, Some(line)));
+    for (name, line) in old.chain(new).chain(logs) {
         if let Some(line) = line {
             assert!(page.contains(line), "{name}: docs lack {line:?}");
         }

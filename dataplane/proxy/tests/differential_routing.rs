@@ -10,6 +10,9 @@ mod common;
 #[path = "differential/harness.rs"]
 mod harness;
 #[allow(dead_code)]
+#[path = "differential/logs.rs"]
+mod logs;
+#[allow(dead_code)]
 #[path = "differential/wire.rs"]
 mod wire;
 

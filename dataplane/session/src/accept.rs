@@ -116,7 +116,8 @@ impl<D: Driver> Worker<D> {
             Some(owner) if listener.use_original_dst => Arc::clone(owner),
             _ => listener,
         };
-        let down = Down::new(Transport::plain(socket), listener, facts);
+        let mut down = Down::new(Transport::plain(socket), Arc::clone(&listener), facts);
+        down.begin_record(&listener.access_log, self.io.driver.now());
         match self.downs.insert(down) {
             Some(key) => {
                 self.io.driver.retag(socket, Owner::Down(key).tag());

@@ -65,6 +65,7 @@ impl<D: Driver> Worker<D> {
         client.passed(relayed.bytes);
         if let Some(stream) = self.streams.get_mut(client.stream) {
             stream.active_at = now;
+            stream.note_sent(usize::try_from(relayed.bytes).unwrap_or(usize::MAX));
         }
         match relayed.end {
             RelayEnd::Drained => {
@@ -94,6 +95,7 @@ impl<D: Driver> Worker<D> {
         }
         if let Some(stream) = stream.and_then(|stream| self.streams.get_mut(stream)) {
             stream.active_at = now;
+            stream.note_received(usize::try_from(relayed.bytes).unwrap_or(usize::MAX));
         }
         match relayed.end {
             RelayEnd::Drained => {

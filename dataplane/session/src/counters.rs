@@ -90,6 +90,8 @@ counters! {
     RetryOverflow => "upstream_rq_retry_overflow",
     /// Hosts that were ejected for what they answered.
     OutlierEjections => "outlier_detection_ejections",
+    /// Lines of access logs that nobody took in time.
+    AccessLogDropped => "access_log_dropped",
     /// Bytes moved by the kernel alone.
     RelayedBytes => "relayed_bytes",
     /// Snapshots taken over.

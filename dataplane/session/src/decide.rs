@@ -88,7 +88,8 @@ impl<D: Driver> Worker<D> {
         let found = route::find(&table, head, random);
         keep_destination(head, asked_for);
         let taken = |found: Found<'_>| Taken::of(&table, &found);
-        if found.is_ok_and(|found| headers::need_facts(&table, &found)) {
+        let needs = found.is_ok_and(|found| headers::need_facts(&table, &found));
+        if needs || !manager.access_log.is_empty() {
             let remote = told_as(remote, down.facts.source);
             if let Some(stream) = self.streams.get_mut(stream) {
                 stream.begin_record(&mut self.spare_records, head.version, remote);

@@ -1,5 +1,6 @@
 //! A client's connection: its states and what moves it from one to the next.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use config::snapshot::{
 use policy::chain;
 use policy::facts::{ConnectionFacts, Protocols, RequestFacts};
 use policy::rbac;
+use policy::reply::Reason;
 use ring::driver::{Driver, Nanos, Socket, What};
 use ring::{Buf, Key, Timer};
 use tls::session::Peer;
@@ -20,6 +22,7 @@ use crate::h2::Http2Side;
 use crate::held::Held;
 use crate::keys::Alarm;
 use crate::limits::HANDSHAKE_MS_MAX;
+use crate::log::ConnectionRecord;
 use crate::request::{HttpSide, Phase};
 use crate::serving::Serving;
 use crate::stream::Stream;
@@ -41,6 +44,8 @@ pub(crate) struct Down {
     pub(crate) rings_at: Nanos,
     /// Our own SPIFFE id on this connection, where a header is to tell it.
     pub(crate) local_uri: Option<Box<str>>,
+    /// What logs want to know of it, where there are any.
+    pub(crate) record: Option<Box<ConnectionRecord>>,
 }
 
 /// What a client's connection is doing.
@@ -108,6 +113,7 @@ impl Down {
             timer: None,
             rings_at: Nanos(0),
             local_uri: None,
+            record: None,
         }
     }
 
@@ -282,6 +288,7 @@ impl<D: Driver> Worker<D> {
                 listener = %down.listener.name, destination = %down.facts.destination,
                 source = %down.facts.source, "no filter chain matches, closing"
             );
+            self.note_refused(key, Reason::ChainNotFound);
             return self.abort_down(key);
         };
         let chain = Arc::clone(chain);
@@ -319,7 +326,10 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         self.io.rearm(&mut down.timer, None, Alarm::Down(key));
         let Some(chain) = down.chain.clone() else { return self.abort_down(key) };
-        if !is_admitted(down, &chain) {
+        if !is_admitted(down, &chain, &mut self.io.details) {
+            if let Some(record) = &mut down.record {
+                record.termination.clone_from(&self.io.details);
+            }
             self.io.counters.count(Counter::NetworkRbacDenied);
             return self.abort_down(key);
         }
@@ -395,6 +405,7 @@ impl<D: Driver> Worker<D> {
     }
 
     fn forget_down(&mut self, key: Key) -> Option<Down> {
+        self.log_connection(key);
         let mut down = self.downs.remove(key)?;
         self.io.counters.count(Counter::DownstreamClosed);
         self.io.rearm(&mut down.timer, None, Alarm::Down(key));
@@ -424,7 +435,8 @@ impl<D: Driver> Worker<D> {
 }
 
 /// The network policies of the chain let the connection pass.
-pub(crate) fn is_admitted(down: &Down, chain: &FilterChain) -> bool {
+/// `refusal` says why where they do not.
+pub(crate) fn is_admitted(down: &Down, chain: &FilterChain, refusal: &mut String) -> bool {
     let facts = RequestFacts {
         head: None,
         connection: &down.facts.connection(),
@@ -435,7 +447,10 @@ pub(crate) fn is_admitted(down: &Down, chain: &FilterChain) -> bool {
     rules.all(|rules| {
         let verdict = rbac::network(rules, &facts);
         if !verdict.allowed {
-            tracing::debug!(details = %verdict.details(), source = %down.facts.source, "refused");
+            refusal.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(refusal, "{}", verdict.details());
+            tracing::debug!(details = %refusal, source = %down.facts.source, "refused");
         }
         verdict.allowed
     })

@@ -264,6 +264,9 @@ impl<D: Driver> Worker<D> {
         if verdict == (Verdict::Goes { allowed }) {
             return Step::Next;
         }
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.note_made(&self.io.head, "cors_response");
+        }
         cors::preflight(policies, &mut self.io.head, allowed);
         self.send_made(to);
         Step::Answered

@@ -57,7 +57,7 @@ impl<D: Driver> Worker<D> {
 
     fn go_over(&mut self, key: Key, listener: Arc<Listener>, chain: Arc<FilterChain>) -> bool {
         let Some(down) = self.downs.get_mut(key) else { return false };
-        if !is_admitted(down, &chain) {
+        if !is_admitted(down, &chain, &mut self.io.details) {
             self.io.counters.count(Counter::NetworkRbacDenied);
             self.abort_down(key);
             return false;

@@ -23,6 +23,7 @@ mod inspect;
 mod keys;
 pub mod limits;
 mod local;
+mod log;
 mod outlier;
 mod partial;
 mod patience;
@@ -47,4 +48,5 @@ mod worker;
 mod tests;
 
 pub use counters::{Counter, Counters};
+pub use log::{LogBlock, LogDrain, LogQueue, log_queues};
 pub use worker::{Control, Worker, WorkerSpec};

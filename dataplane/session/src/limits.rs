@@ -79,6 +79,14 @@ pub const PIECE_SHORT: usize = 2 * 1024;
 /// into one that fits.
 pub const PIECE_WASTE: usize = 4;
 
+/// Lines of access logs are handed over in blocks of so many bytes; no line is longer.
+pub const LOG_BLOCK_BYTES: usize = 64 * 1024;
+/// A line usually is not longer than this: so much more a block has room for.
+pub const LOG_LINE_ROOM: usize = 8 * 1024;
+/// Blocks of each worker: what is with the writer, and the one that is filled.
+pub const LOG_BLOCKS: usize = 4;
+/// Targets for which lines that were dropped are told apart.
+pub const LOG_TARGETS_MAX: usize = 64;
 /// Records of requests that are kept for the next ones.
 pub const SPARE_RECORDS_MAX: usize = 256;
 

@@ -37,6 +37,9 @@ impl<D: Driver> Worker<D> {
     }
 
     pub(crate) fn answer(&mut self, to: Asker, reply: Reply) {
+        if self.stream_of_asker(to).is_none() {
+            self.begin_refused(to.down);
+        }
         self.io.counters.count(Counter::LocalReply);
         tracing::debug!(
             code = reply.code,

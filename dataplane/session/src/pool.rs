@@ -71,6 +71,7 @@ impl<D: Driver> Worker<D> {
             speaks,
             transport,
             deadline,
+            address: to,
             timer: None,
             attached: 0,
             ends_at,

@@ -24,6 +24,15 @@ pub(crate) struct Record {
     /// The request's head, once it needs nobody else.
     request: Head,
     has_request: bool,
+    /// The request never had a whole head.
+    is_headless: bool,
+    /// The answer's head as it was sent, and the fields behind its body.
+    response: Head,
+    has_response: bool,
+    trailers: Head,
+    status: u16,
+    bytes_sent: u64,
+    is_logged: bool,
     protocol: Option<Version>,
     start: Nanos,
     points: [Option<u64>; Point::COUNT],
@@ -43,11 +52,16 @@ pub(crate) struct Record {
 impl Record {
     /// As new, with the room that it has.
     fn clear(&mut self) {
-        let (mut request, mut details) =
-            (std::mem::take(&mut self.request), std::mem::take(&mut self.details));
-        request.clear();
+        let Self { request, response, trailers, details, .. } = self;
+        [&mut *request, response, trailers].into_iter().for_each(Head::clear);
         details.clear();
-        *self = Self { request, details, ..Self::default() };
+        *self = Self {
+            request: std::mem::take(request),
+            response: std::mem::take(response),
+            trailers: std::mem::take(trailers),
+            details: std::mem::take(details),
+            ..Self::default()
+        };
     }
 
     /// A point is reached; the first time counts.
@@ -103,6 +117,92 @@ impl Stream {
         if let Some(record) = &mut self.record {
             record.bytes_received = record.bytes_received.saturating_add(bytes as u64);
         }
+    }
+
+    /// Bytes of the answer's body are sent.
+    pub(crate) fn note_sent(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.record {
+            record.bytes_sent = record.bytes_sent.saturating_add(bytes as u64);
+        }
+    }
+
+    /// There was something to try again for, and no attempt was left.
+    pub(crate) fn note_exhausted(&mut self) {
+        let tries = self.retry().is_some_and(|retry| retry.retries > 0);
+        if let Some(record) = self.record.as_mut().filter(|_| tries) {
+            record.flags = record.flags.with(Flags::of(Flag::UpstreamRetryLimitExceeded));
+        }
+    }
+
+    /// The answer breaks off.
+    pub(crate) fn note_broken(&mut self, reply: &Reply) {
+        let Some(record) = &mut self.record else { return };
+        record.conclude(reply, reply.details);
+        let why = reply.details.strip_prefix("upstream_reset_before_response_started");
+        if let Some(why) = why {
+            record.details.clear();
+            let _ = write!(record.details, "upstream_reset_after_response_started{why}");
+        }
+    }
+
+    /// The client has gone, or has given the request up.
+    pub(crate) fn note_gone(&mut self, flag: Flag, details: &str) {
+        if let Some(record) = &mut self.record {
+            record.flags = record.flags.with(Flags::of(flag));
+            record.details.clear();
+            record.details.push_str(details);
+        }
+    }
+
+    /// An answer is made of the request's head.
+    pub(crate) fn note_made(&mut self, head: &Head, details: &str) {
+        if let Some(record) = &mut self.record {
+            record.request.clone_from(head);
+            record.has_request = true;
+            record.details.clear();
+            record.details.push_str(details);
+        }
+    }
+
+    /// There will never be a whole head.
+    pub(crate) fn note_headless(&mut self) {
+        if let Some(record) = &mut self.record {
+            (record.is_headless, record.has_request) = (true, true);
+        }
+    }
+
+    /// Keeps the head of the answer that has been sent, which nobody else needs any more.
+    pub(crate) fn keep_response(&mut self, head: &mut Head, now: Nanos) {
+        let Some(record) = &mut self.record else { return };
+        record.reach(Point::ResponseBegin, now);
+        record.status = head.status;
+        if !std::mem::replace(&mut record.has_response, true) {
+            record.response.clear();
+            std::mem::swap(&mut record.response, head);
+        }
+    }
+
+    /// Keeps what stands behind the answer's body.
+    pub(crate) fn keep_trailers(&mut self, head: &Head) {
+        if let Some(record) = &mut self.record {
+            record.trailers.clone_from(head);
+        }
+    }
+
+    /// Whether its lines are still to be written. What was not answered to the end, and nothing is
+    /// said of why, has been given up by its client.
+    pub(crate) fn is_to_be_logged(&mut self) -> bool {
+        let Some(record) = &mut self.record else { return false };
+        if std::mem::replace(&mut record.is_logged, true) {
+            return false;
+        }
+        let is_complete =
+            record.points.get(Point::ResponseEnd as usize).is_some_and(Option::is_some);
+        if !is_complete && record.flags.is_empty() {
+            let reply = policy::reply::Reason::DownstreamGone.reply();
+            record.conclude(&reply, reply.details);
+        }
+        true
     }
 
     /// An attempt goes to this host.
@@ -212,7 +312,9 @@ impl<'w> Teller<'w> {
     pub(crate) fn request(&self, stream: &'w Stream, cluster: &'w str) -> Facts<'w> {
         let mut facts = Facts { client: self.client(), ..Facts::default() };
         let Some(record) = &stream.record else { return facts };
-        facts.request = record.has_request.then_some(&record.request);
+        facts.request = (record.has_request && !record.is_headless).then_some(&record.request);
+        facts.response = record.has_response.then_some(&record.response);
+        facts.trailers = Some(&record.trailers);
         facts.client.remote = record.remote.or(facts.client.source);
         facts.upstream = format::Upstream {
             cluster,
@@ -232,6 +334,8 @@ impl<'w> Teller<'w> {
             points,
             protocol: record.protocol,
             bytes_received: record.bytes_received,
+            bytes_sent: record.bytes_sent,
+            status: record.status,
             flags: record.flags,
             details: &record.details,
             route: stream.taken.as_ref().and_then(|t| t.route()).map_or("", |route| &route.name),
@@ -239,6 +343,17 @@ impl<'w> Teller<'w> {
             ..format::Course::default()
         };
         facts
+    }
+
+    /// What is known of a connection that began then.
+    pub(crate) fn connection(&self, start: Nanos) -> Facts<'w> {
+        let mut points = [None; Point::COUNT];
+        if let Some(over) = points.get_mut(Point::Over as usize) {
+            *over = Some(self.now.0.saturating_sub(start.0));
+        }
+        let start = self.epoch.saturating_add(start.0);
+        let course = format::Course { start, points, ..format::Course::default() };
+        Facts { client: self.client(), course, ..Facts::default() }
     }
 
     fn client(&self) -> format::Client<'w> {

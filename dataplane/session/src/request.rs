@@ -221,6 +221,7 @@ impl<D: Driver> Worker<D> {
         }
         let now = self.io.driver.now();
         let Some(down) = self.downs.get_mut(key) else { return };
+        let source = down.facts.source;
         let Some(http) = down.http_mut() else { return };
         let (head, spans) = (&mut self.io.head, http.manager().spans);
         if !adapt(head, http.manager()) {
@@ -237,6 +238,9 @@ impl<D: Driver> Worker<D> {
         };
         let mut stream = Stream::new(key, head, now);
         stream.ends_by = spans.stream.map(|limit| now.after(limit));
+        if !http.manager().access_log.is_empty() {
+            stream.begin_record(&mut self.spare_records, head.version, source);
+        }
         let Some(stream) = self.streams.insert(stream) else {
             // Without a stream nobody remembers what kind of answer this one may be.
             http.is_closing = true;

@@ -345,6 +345,10 @@ impl<D: Driver> Worker<D> {
         let sent = encode::response(self.io.driver.pool(), head, framing)
             .ok_or(())
             .and_then(|head| down.io.send(&mut self.io.driver, head).map_err(|_| ()));
+        let stream = down.http().and_then(|http| http.stream);
+        if let Some(stream) = stream.and_then(|key| self.streams.get_mut(key)) {
+            stream.keep_response(head, self.io.driver.now());
+        }
         if sent.is_err() {
             self.io.counters.count(Counter::DownstreamOverflow);
             self.abort_down(key);
@@ -356,6 +360,12 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(to.down) else { return };
         let Some(http) = down.http() else { return self.send_down_h2(to, piece) };
         let Some(framing) = http.answered else { return };
+        if let Piece::Data(bytes) = &piece
+            && !http.manager().access_log.is_empty()
+            && let Some(stream) = http.stream.and_then(|key| self.streams.get_mut(key))
+        {
+            stream.note_sent(bytes.len());
+        }
         if encode::send(&mut down.io, &mut self.io.driver, framing, piece).is_err() {
             self.abort_down(to.down);
         }
@@ -363,11 +373,13 @@ impl<D: Driver> Worker<D> {
 
     /// The response is complete; `clean`: nothing came behind it.
     pub(crate) fn on_response_done(&mut self, key: Key, clean: bool) {
+        let now = self.io.driver.now();
         let Some(up) = self.ups.get(key) else { return };
         let UpState::Http(client) = &up.state else { return };
         let (stream, keep_alive) = (client.stream, client.keep_alive);
         let Some(request) = self.streams.get_mut(stream) else { return self.discard(key) };
         request.up = None;
+        request.reach(Point::UpstreamReceiveEnd, now);
         let (down, is_request_done) = (request.down, request.is_request_done);
         self.release(key, keep_alive && clean && is_request_done);
         self.end_exchange(Asker { down, stream: Some(stream) });
@@ -380,6 +392,9 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let Some(http) = down.http_mut() else { return self.end_exchange_h2(to) };
         let stream = http.stream.take();
+        if let Some(stream) = stream.and_then(|key| self.streams.get_mut(key)) {
+            stream.reach(Point::ResponseEnd, self.io.driver.now());
+        }
         http.answered = None;
         // A request that is answered before it has come whole cannot be told from the next one.
         let is_whole = matches!(http.phase, Phase::Waiting | Phase::Tunnel);
@@ -412,6 +427,8 @@ impl<D: Driver> Worker<D> {
             Reading::Tunnel => true,
             Reading::Head => false,
         };
+        // As Envoy: bytes that were announced and never came break the protocol's rules.
+        let is_torn = by_eof && matches!(client.phase, Reading::Body(_));
         if ends_properly {
             client.keep_alive = false;
             return self.on_response_done(key, true);
@@ -429,7 +446,10 @@ impl<D: Driver> Worker<D> {
             // The upstream had closed the idle connection just when the request was sent.
             self.try_now(stream);
         } else {
-            let reason = Reason::ConnectionTermination;
+            let reason = match is_torn {
+                true => Reason::UpstreamProtocolError,
+                false => Reason::ConnectionTermination,
+            };
             self.on_attempt_failed(stream, reason, |retry| retry.on_reset && !has_begun);
         }
     }

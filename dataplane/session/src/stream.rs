@@ -212,6 +212,9 @@ impl Stream {
 
     /// Takes one of the retries that the route allows, if the request can be sent again.
     pub(crate) fn takes_retry(&mut self) -> bool {
+        if self.retries_left == 0 {
+            self.note_exhausted();
+        }
         let may = self.retries_left > 0 && !self.is_spent;
         self.retries_left -= u32::from(may);
         may
@@ -486,6 +489,9 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.is_request_done = true;
         stream.reach(Point::RequestEnd, now);
+        if stream.up.is_some() {
+            stream.reach(Point::UpstreamSendEnd, now);
+        }
         if stream.tunnel == Tunnel::Open {
             return;
         }
@@ -556,8 +562,11 @@ impl<D: Driver> Worker<D> {
 
     /// Ends the stream with an answer of our own, or, if the answer has begun, by breaking off.
     pub(crate) fn fail(&mut self, key: Key, reason: Reason) {
-        let Some(stream) = self.streams.get(key) else { return };
+        let Some(stream) = self.streams.get_mut(key) else { return };
         let down = stream.down;
+        if self.downs.get(down).is_some_and(|down| down.has_answered(stream)) {
+            stream.note_broken(&reason.reply());
+        }
         if let Some(returning) = &stream.returning {
             return match returning.is_answered {
                 false => self.reply(Asker { down, stream: Some(key) }, reason),
@@ -574,6 +583,7 @@ impl<D: Driver> Worker<D> {
 
     /// The client no longer wants the answer: frees what the stream holds.
     pub(crate) fn abandon(&mut self, key: Key) {
+        self.log_request(key);
         self.uncount(key);
         self.end_retry(key);
         let Some(mut stream) = self.streams.remove(key) else { return };

@@ -31,6 +31,13 @@ pub(crate) struct TcpSide {
     finished_down: bool,
 }
 
+impl TcpSide {
+    /// What the connection is proxied by.
+    pub(crate) fn proxy(&self) -> &TcpProxy {
+        &self.proxy
+    }
+}
+
 impl<D: Driver> Worker<D> {
     pub(crate) fn begin_tcp(&mut self, key: Key, proxy: &Arc<TcpProxy>) {
         let random = self.io.random.next();
@@ -38,7 +45,12 @@ impl<D: Driver> Worker<D> {
         let Some(cluster) = chosen.map(|weighted| weighted.cluster) else {
             return self.abort_down(key);
         };
+        let now = self.io.driver.now();
         let Some(down) = self.downs.get_mut(key) else { return };
+        down.begin_record(&proxy.access_log, now);
+        if let Some(record) = &mut down.record {
+            record.cluster = Some(cluster);
+        }
         down.state = DownState::Tcp(Box::new(TcpSide {
             up: None,
             proxy: Arc::clone(proxy),
@@ -59,6 +71,9 @@ impl<D: Driver> Worker<D> {
         let DownState::Tcp(tcp) = &mut down.state else { return };
         tcp.up = None;
         if tcp.attempts_left == 0 {
+            if let Some(record) = &mut down.record {
+                record.exhausted();
+            }
             return self.abort_down(key);
         }
         tcp.attempts_left -= 1;
@@ -73,9 +88,11 @@ impl<D: Driver> Worker<D> {
                 {
                     tcp.up = Some(up);
                 }
+                self.note_tcp_host(key, up);
             }
             Err(reason) => {
                 tracing::debug!(?reason, "no upstream for a TCP connection");
+                self.note_refused(key, reason);
                 self.abort_down(key);
             }
         }
@@ -86,6 +103,7 @@ impl<D: Driver> Worker<D> {
         if let Some(host) = self.ups.get(up).map(|up| up.lease.host) {
             self.observe_host(host, Outcome::Joined);
         }
+        self.note_tcp_connected(down, up);
         self.pass_up(down);
         self.rearm_down(down);
         self.rearm_up(up);
@@ -104,6 +122,9 @@ impl<D: Driver> Worker<D> {
             return;
         }
         while let Some(bytes) = down.held.pop() {
+            if let Some(record) = &mut down.record {
+                record.bytes_received += bytes.len() as u64;
+            }
             if up.io.send(&mut self.io.driver, bytes).is_err() {
                 return self.abort_down(key);
             }
@@ -116,6 +137,9 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         if let DownState::Tcp(tcp) = &mut down.state {
             tcp.active = true;
+        }
+        if let Some(record) = &mut down.record {
+            record.bytes_sent += bytes.iter().map(|piece| piece.len() as u64).sum::<u64>();
         }
         let sent = bytes.drain(..).try_for_each(|piece| down.io.send(&mut self.io.driver, piece));
         if sent.is_err() {
@@ -194,6 +218,9 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn on_relayed_up(&mut self, key: Key, relayed: Relayed) {
         self.io.counters.add(Counter::RelayedBytes, relayed.bytes);
         let Some(down) = self.downs.get_mut(key) else { return };
+        if let Some(record) = &mut down.record {
+            record.bytes_received += relayed.bytes;
+        }
         if let DownState::Tcp(tcp) = &mut down.state {
             tcp.active = true;
         }
@@ -212,8 +239,13 @@ impl<D: Driver> Worker<D> {
     /// A relay from the upstream has ended or run dry.
     pub(crate) fn on_relayed_down(&mut self, key: Key, down: Key, relayed: Relayed) {
         self.io.counters.add(Counter::RelayedBytes, relayed.bytes);
-        if let Some(DownState::Tcp(tcp)) = self.downs.get_mut(down).map(|down| &mut down.state) {
-            tcp.active = true;
+        if let Some(down) = self.downs.get_mut(down) {
+            if let Some(record) = &mut down.record {
+                record.bytes_sent += relayed.bytes;
+            }
+            if let DownState::Tcp(tcp) = &mut down.state {
+                tcp.active = true;
+            }
         }
         let Some(up) = self.ups.get_mut(key) else { return };
         match relayed.end {

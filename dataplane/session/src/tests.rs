@@ -1,5 +1,6 @@
 //! A worker on a real driver, with real sockets on both sides, on io_uring and on epoll alike.
 
+mod access_log;
 mod allocation;
 mod balance;
 mod bodies;

@@ -1,5 +1,7 @@
 //! A connection to an upstream: its states and what moves it from one to the next.
 
+use std::net::SocketAddr;
+
 use config::snapshot::{Cluster, UpstreamTransport};
 use policy::reply::Reason;
 use ring::driver::{Driver, Failure, Nanos, Op, Socket, What};
@@ -29,6 +31,8 @@ pub(crate) struct Up {
     pub(crate) transport: UpstreamTransport,
     /// Connection and handshake must be done by then.
     pub(crate) deadline: Nanos,
+    /// The host's address.
+    pub(crate) address: SocketAddr,
     pub(crate) timer: Option<Timer>,
     /// The turn in which it was last given a request.
     pub(crate) attached: u64,
@@ -380,11 +384,7 @@ impl<D: Driver> Worker<D> {
             UpState::Http2(_) => self.end_up_h2(key, Reason::ConnectionTermination),
             UpState::Connecting(purpose) | UpState::Handshaking(purpose) => {
                 let (purpose, host) = (*purpose, up.lease.host);
-                if let For::Stream(key) = purpose
-                    && let Some(stream) = self.streams.get_mut(key)
-                {
-                    stream.note_failure(words_of(broken));
-                }
+                self.note_unconnected(purpose, words_of(broken));
                 self.io.counters.count(Counter::UpstreamConnectFail);
                 self.fail_waiters(key, why(broken));
                 self.discard(key);
@@ -396,6 +396,25 @@ impl<D: Driver> Worker<D> {
                     For::Stream(stream) => self.on_connect_failed(stream, why(broken)),
                 }
                 self.fail_failed();
+            }
+        }
+    }
+}
+
+/// Whoever a connection was made for is told why it could not be.
+impl<D: Driver> Worker<D> {
+    fn note_unconnected(&mut self, purpose: For, failure: &'static str) {
+        match purpose {
+            For::Stream(key) => {
+                if let Some(stream) = self.streams.get_mut(key) {
+                    stream.note_failure(failure);
+                }
+            }
+            For::Tcp(key) => {
+                if let Some(record) = self.downs.get_mut(key).and_then(|down| down.record.as_mut())
+                {
+                    record.failure = failure;
+                }
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::filters::Filtering;
 use crate::h2::Returning;
 use crate::keys::{Alarm, Owner};
 use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, TRIM_BYTES, UPSTREAM_MAX};
+use crate::log::Lines;
 use crate::record::Record;
 use crate::stream::Stream;
 use crate::transport::Scratch;
@@ -128,6 +129,8 @@ pub struct Worker<D: Driver> {
     pub(crate) spare_records: Vec<Box<Record>>,
     /// Connections to upstreams by HTTP/2 that are not read from for want of memory.
     pub(crate) held_ups: Vec<Key>,
+    /// Where lines of access logs go.
+    pub(crate) lines: Option<Lines>,
     pub(crate) draining: bool,
     /// Counts the turns of the loop.
     pub(crate) turn: u64,
@@ -174,6 +177,7 @@ impl<D: Driver> Worker<D> {
             spare_filtering: Vec::new(),
             spare_records: Vec::new(),
             held_ups: Vec::new(),
+            lines: None,
             draining: false,
             turn: 0,
             index,
@@ -216,6 +220,7 @@ impl<D: Driver> Worker<D> {
                 self.go_on();
             }
         }
+        self.log_the_rest();
         Ok(())
     }
 
@@ -273,6 +278,9 @@ impl<D: Driver> Worker<D> {
         let ejected = self.clusters.judge(now.0, self.io.random.next());
         self.io.counters.add(Counter::OutlierEjections, ejected.into());
         self.close_evicted();
+        if let Some(lines) = &mut self.lines {
+            lines.hand_over();
+        }
         self.io.driver.pool().trim(TRIM_BYTES);
         if !self.held_ups.is_empty() {
             self.look_at_held_back();

@@ -136,7 +136,7 @@ pub enum NameForm {
 }
 
 /// A request's or a response's head.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Head {
     base: Vec<u8>,
     extra: Vec<u8>,

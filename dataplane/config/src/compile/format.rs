@@ -1,10 +1,13 @@
 //! Substitution format strings: `text %OPERATOR(parameters):length% text`.
 
+mod json;
 mod operator;
 mod time;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use json::json;
 
 use super::at::{At, Fault};
 use crate::limits::MAX_FORMAT;

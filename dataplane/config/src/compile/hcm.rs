@@ -14,7 +14,7 @@ use api::envoy::types::Percent;
 
 use super::at::{At, Fault, decide};
 use super::scope::Scope;
-use super::{action, http_filter, http1, http2, origin, route, source, value};
+use super::{access_log, action, http_filter, http1, http2, origin, route, source, value};
 use crate::snapshot::{
     ClientCert, Codec, EscapedSlashes, ForwardClientCert, Http2, HttpManager, Routes, ServerHeader,
     Spans, Underscores,
@@ -26,6 +26,8 @@ const STREAM_IDLE: Duration = Duration::from_secs(300);
 const HEAD_KIB: u32 = 60;
 const FIELDS: u32 = 100;
 
+/// `represent_ipv4_remote_address_as_ipv4_mapped_ipv6` is without effect: Envoy 1.40 writes an IPv4
+/// address all the same.
 pub(crate) fn compile(
     at: &At<'_>,
     manager: &HttpConnectionManager,
@@ -37,7 +39,7 @@ pub(crate) fn compile(
             request_timeout, request_headers_timeout, use_remote_address, generate_request_id,
             preserve_external_request_id, proxy_100_continue, upgrade_configs, normalize_path,
             merge_slashes, path_with_escaped_slashes_action, request_id_extension, route_specifier,
-            always_set_request_id_in_response;
+            always_set_request_id_in_response, access_log;
         // `origin`, `client_cert`, `http2` and `common_options` look at these.
         used_elsewhere: forward_client_cert_details, set_current_client_cert_details,
             scheme_header_transformation, xff_num_trusted_hops, internal_address_config,
@@ -45,14 +47,13 @@ pub(crate) fn compile(
             strip_trailing_host_dot, append_x_forwarded_port, strip_port_mode,
             stream_error_on_invalid_http_message, http1_safe_max_connection_duration,
             common_http_protocol_options, http2_protocol_options;
-        refused: http3_protocol_options, stream_flush_timeout, access_log, local_reply_config,
+        refused: http3_protocol_options, stream_flush_timeout, local_reply_config,
             early_header_mutation_extensions, forward_client_cert_matcher, proxy_status_config,
-            path_normalization_options, typed_header_validation_config, forward_proto_config;
+            path_normalization_options, typed_header_validation_config, forward_proto_config,
+            access_log_flush_interval, flush_access_log_on_new_request, access_log_options;
         refused_if_true: add_user_agent;
-        // Envoy 1.40 writes an IPv4 address all the same.
-        without_effect: represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
-            drain_timeout, drain_timeout_jitter, delayed_close_timeout, access_log_flush_interval,
-            flush_access_log_on_new_request, access_log_options, append_local_overload,
+        without_effect: represent_ipv4_remote_address_as_ipv4_mapped_ipv6, drain_timeout,
+            drain_timeout_jitter, delayed_close_timeout, append_local_overload,
             add_proxy_protocol_connection_state;
     });
     self::tracing(&at.field("tracing"), tracing.as_ref())?;
@@ -71,7 +72,7 @@ pub(crate) fn compile(
         server_name: server_name_or_default(server_name),
         server_header: server_header(at, *server_header_transformation)?,
         upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
-        via: Some(via.as_str()).filter(|via| !via.is_empty()).map(Arc::from),
+        via: (!via.is_empty()).then(|| via.as_str().into()),
         use_remote_address: value::bool_or(use_remote_address, false),
         origin: origin::compile(at, manager)?,
         host_form: origin::host_form(at, manager)?,
@@ -94,6 +95,7 @@ pub(crate) fn compile(
         request_timeout: time("request_timeout", request_timeout, None)?,
         request_headers_timeout: time("request_headers_timeout", request_headers_timeout, None)?,
         suppress_envoy_headers: filters.suppress_envoy_headers,
+        access_log: access_log::list(&at.field("access_log"), access_log)?,
     })
 }
 

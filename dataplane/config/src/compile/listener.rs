@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::at::{At, Fault, decide};
 use super::scope::{Fingerprint, KnownChain, Needs, Scope, fingerprint};
-use super::{chain, inspect, value};
+use super::{access_log, chain, inspect, value};
 use crate::limits::MAX_CHAINS;
 use crate::snapshot::{self, ChainMatch};
 
@@ -51,11 +51,11 @@ pub(crate) fn compile(
         used: address, filter_chains, use_original_dst, default_filter_chain,
             per_connection_buffer_limit_bytes, deprecated_v1, listener_filters,
             listener_filters_timeout, continue_on_listener_filters_timeout, transparent, freebind,
-            connection_balance_config, tcp_backlog_size, bind_to_port;
+            connection_balance_config, tcp_backlog_size, bind_to_port, access_log;
         used_elsewhere: name;
         refused: additional_addresses, fcds_config, filter_chain_matcher, socket_options,
             per_connection_buffer_high_watermark_timeout, tcp_fast_open_queue_length,
-            udp_listener_config, api_listener, access_log, enable_mptcp, tcp_keepalive,
+            udp_listener_config, api_listener, enable_mptcp, tcp_keepalive,
             listener_specifier;
         without_effect: stat_prefix, stats_matcher, metadata, drain_type, traffic_direction,
             reuse_port, enable_reuse_port, max_connections_to_accept_per_socket_event,
@@ -88,6 +88,7 @@ pub(crate) fn compile(
             continue_on_timeout: *continue_on_listener_filters_timeout,
             chains: compiled.list,
             default_chain: compiled.default,
+            access_log: access_log::list(&at.field("access_log"), access_log)?,
             buffer_limit: value::u32_or(per_connection_buffer_limit_bytes, BUFFER_LIMIT),
         },
         options: (value::bool_or(bind_to_port, true) && old).then_some(options),

@@ -4,6 +4,7 @@
 //! version of the API brings does not compile until it is decided what becomes of it. What is set
 //! and not understood is refused with its place; docs/config-support.md lists every field.
 
+mod access_log;
 mod action;
 mod answers;
 mod at;

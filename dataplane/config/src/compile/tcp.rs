@@ -6,7 +6,7 @@ use api::envoy::tcp_proxy::{TcpProxy, tcp_proxy};
 
 use super::at::{At, Fault, decide};
 use super::scope::Scope;
-use super::{hash, value};
+use super::{access_log, hash, value};
 use crate::limits::MAX_WEIGHTED;
 use crate::snapshot::{self, Weighted};
 
@@ -19,12 +19,13 @@ pub(crate) fn compile(
     scope: &mut Scope<'_>,
 ) -> Result<snapshot::TcpProxy, Fault> {
     decide!(at, proxy => TcpProxy {
-        used: stat_prefix, idle_timeout, hash_policy, max_connect_attempts, cluster_specifier;
+        used: stat_prefix, idle_timeout, hash_policy, max_connect_attempts, cluster_specifier,
+            access_log;
         refused: on_demand, metadata_match, downstream_idle_timeout, upstream_idle_timeout,
-            access_log, backoff_options, tunneling_config, max_early_data_bytes,
-            max_downstream_connection_duration, proxy_protocol_tlvs, upstream_connect_mode;
+            backoff_options, tunneling_config, max_early_data_bytes,
+            max_downstream_connection_duration, proxy_protocol_tlvs, upstream_connect_mode,
+            access_log_flush_interval, flush_access_log_on_connected, access_log_options;
         without_effect: max_downstream_connection_duration_jitter_percentage,
-            access_log_flush_interval, flush_access_log_on_connected, access_log_options,
             proxy_protocol_tlv_merge_policy, check_drain_close;
     });
     let clusters = clusters(at, cluster_specifier, scope)?;
@@ -39,6 +40,7 @@ pub(crate) fn compile(
         idle_timeout: value::timeout(&at.field("idle_timeout"), idle_timeout, Some(IDLE))?,
         max_connect_attempts: attempts,
         hash_source: hash::tcp(&at.field("hash_policy"), hash_policy)?,
+        access_log: access_log::list(&at.field("access_log"), access_log)?,
     })
 }
 

@@ -246,6 +246,32 @@ pub enum Fact {
     UpstreamTransportFailureReason,
 }
 
+/// A format that gives JSON (`json_format`), compiled: keys in order, text escaped already.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonFormat {
+    /// The object.
+    pub root: JsonNode,
+    /// What has no value is left out (`omit_empty_values`).
+    pub omits_empty: bool,
+}
+
+/// A value of a JSON format.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JsonNode {
+    /// Keys, written as JSON with their quotes, and values; ordered by key.
+    Object(Vec<(Box<[u8]>, Self)>),
+    /// Values in order.
+    Array(Vec<Self>),
+    /// JSON as it stands.
+    Literal(Box<[u8]>),
+    /// `null`
+    Null,
+    /// What one operator gives: a number stays one, and what is not there is `null`.
+    Operator(Operator),
+    /// A string of several parts.
+    Text(Format),
+}
+
 impl Format {
     /// The text, where there is no operator.
     pub fn as_text(&self) -> Option<&[u8]> {

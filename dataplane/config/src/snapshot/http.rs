@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ClusterId, HostForm, Http1, HttpFilters, Origin, Overrides, RouteTable, Underscores};
+use super::{
+    AccessLog, ClusterId, HostForm, Http1, HttpFilters, Origin, Overrides, RouteTable, Underscores,
+};
 
 /// `TcpProxy`, compiled.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct TcpProxy {
     pub max_connect_attempts: u32,
     /// Where the host follows from a hash, it is the client's address that is hashed.
     pub hash_source: bool,
+    /// Who writes a line of each connection.
+    pub access_log: Vec<AccessLog>,
 }
 
 /// A cluster and its share.
@@ -102,6 +106,8 @@ pub struct HttpManager {
     pub request_headers_timeout: Option<Duration>,
     /// Sent as `x-envoy-*` to upstream and downstream (router's `suppress_envoy_headers`).
     pub suppress_envoy_headers: bool,
+    /// Who writes a line of each request.
+    pub access_log: Vec<AccessLog>,
 }
 
 /// How long a manager's connections and requests may last.

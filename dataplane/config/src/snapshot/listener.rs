@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tls::ServerContext;
 
-use super::{HttpManager, NetworkRbac, TcpProxy};
+use super::{AccessLog, HttpManager, NetworkRbac, TcpProxy};
 
 /// `envoy.config.listener.v3.Listener`, compiled.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct Listener {
     pub default_chain: Option<Arc<FilterChain>>,
     /// Soft limit on buffered bytes a connection (Envoy: 1 MiB).
     pub buffer_limit: u32,
+    /// Who writes a line of each connection.
+    pub access_log: Vec<AccessLog>,
 }
 
 /// When an inspector is *not* run (`filter_disabled`).

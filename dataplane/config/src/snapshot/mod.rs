@@ -1,5 +1,6 @@
 //! The compiled form: what a worker reads.
 
+mod access_log;
 mod cluster;
 mod filter;
 mod flag;
@@ -21,6 +22,7 @@ mod substitution;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use access_log::*;
 pub use cluster::*;
 pub use filter::*;
 pub use flag::*;

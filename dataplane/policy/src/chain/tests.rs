@@ -31,6 +31,7 @@ fn chain(name: &str, matches: ChainMatch) -> Arc<FilterChain> {
             idle_timeout: None,
             max_connect_attempts: 1,
             hash_source: false,
+            access_log: Vec::new(),
         })),
     })
 }
@@ -49,6 +50,7 @@ fn listener(chains: Vec<Arc<FilterChain>>) -> Listener {
         chains,
         default_chain: Some(chain("default", ChainMatch::default())),
         buffer_limit: 1 << 20,
+        access_log: Vec::new(),
     }
 }
 

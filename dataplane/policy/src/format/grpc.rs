@@ -30,7 +30,10 @@ const NAMES: [(&str, &str); 17] = [
 
 /// Writes the status of a call; of a request that is none, nothing.
 pub(super) fn status(facts: &Facts<'_>, form: GrpcForm, out: &mut Vec<u8>) -> bool {
-    let Some(status) = of(facts) else { return false };
+    if !facts.request.is_some_and(reply::is_grpc) {
+        return false;
+    }
+    let Some(status) = any(facts) else { return false };
     let names = usize::try_from(status).ok().and_then(|at| NAMES.get(at));
     match (form, names) {
         (GrpcForm::Number, _) | (_, None) => number(status, out),
@@ -39,11 +42,9 @@ pub(super) fn status(facts: &Facts<'_>, form: GrpcForm, out: &mut Vec<u8>) -> bo
     }
 }
 
-/// The status: in the trailers, else in the head, else what the status of HTTP means.
-pub(crate) fn of(facts: &Facts<'_>) -> Option<u64> {
-    if !facts.request.is_some_and(reply::is_grpc) {
-        return None;
-    }
+/// The status, whether it is a call or not: in the trailers, else in the head, else what the status
+/// of HTTP means.
+pub(crate) fn any(facts: &Facts<'_>) -> Option<u64> {
     let said = |head: Option<&Head>| {
         let value = head?.values(b"grpc-status").next()?;
         std::str::from_utf8(value).ok()?.parse::<u64>().ok()

@@ -1,13 +1,13 @@
 use std::net::SocketAddr;
 
 use config::snapshot::{
-    Ask, Fact, FieldName, Flag, Flags, Format, GrpcForm, Moment, Operator, Part, PathOf, Point,
-    ServerNameOf, Shown, Side, TimePart, Unit,
+    Ask, Fact, FieldName, Flag, Flags, Format, GrpcForm, JsonFormat, JsonNode, Moment, Operator,
+    Part, PathOf, Point, ServerNameOf, Shown, Side, TimePart, Unit,
 };
 use tls::session::Peer;
 use wire::head::{Head, Version};
 
-use super::{Client, Course, Facts, Upstream, write};
+use super::{Client, Course, Facts, Upstream, json, write};
 use crate::fixture;
 
 fn ask(ask: Ask, facts: &Facts<'_>) -> String {
@@ -217,4 +217,62 @@ fn fractions_of_a_second() {
     assert_eq!(text(vec![TimePart::Fraction(9)], 5_012_345_678), "012345678");
     assert_eq!(text(vec![TimePart::ShortFraction], 5_012_300_000), ".0123");
     assert_eq!(text(vec![TimePart::ShortFraction], 5_000_000_000), "");
+}
+
+fn json_of(node: JsonNode, omits_empty: bool, facts: &Facts<'_>) -> String {
+    let mut out = Vec::new();
+    json(&JsonFormat { root: node, omits_empty }, facts, &mut out);
+    String::from_utf8(out).expect("text")
+}
+
+/// As Envoy 1.40 wrote the same formats of the same requests.
+#[test]
+fn json_is_typed_and_escaped() {
+    let head = request("GET / HTTP/1.1\nhost: a\nx: q\"uo\\te\ty: é€");
+    let facts = Facts {
+        request: Some(&head),
+        course: Course { status: 200, ..Course::default() },
+        ..Facts::default()
+    };
+    let one = |ask: Ask| JsonNode::Operator(Operator { ask, bytes_max: None });
+    let key = |text: &str| format!("\"{text}\"").into_bytes().into_boxed_slice();
+    let nope = || Ask::Request(name("nope", None));
+    let mixed = Format {
+        parts: vec![
+            Part::Text(b"x ".as_slice().into()),
+            Part::Operator(Operator { ask: nope(), bytes_max: None }),
+        ],
+    };
+    let root = || {
+        JsonNode::Object(vec![
+            (key("a"), one(Ask::Fact(Fact::ResponseCode))),
+            (key("b"), JsonNode::Text(mixed.clone())),
+            (key("c"), one(nope())),
+            (key("d"), one(Ask::Request(name("x", None)))),
+            (key("e"), JsonNode::Object(vec![(key("k"), one(nope()))])),
+            (key("f"), JsonNode::Array(vec![one(nope()), JsonNode::Literal(b"5"[..].into())])),
+            (key("g"), JsonNode::Null),
+            (key("h"), one(Ask::Fact(Fact::ResponseFlags))),
+        ])
+    };
+    assert_eq!(
+        json_of(root(), false, &facts),
+        concat!(
+            r#"{"a":200,"b":"x -","c":null,"d":"q\"uo\\te\ty: é€","e":{"k":null},"#,
+            r#""f":[null,5],"g":null,"h":"-"}"#
+        )
+    );
+    assert_eq!(
+        json_of(root(), true, &facts),
+        r#"{"a":200,"b":"x ","d":"q\"uo\\te\ty: é€","f":[5],"h":"-"}"#
+    );
+    assert_eq!(json_of(JsonNode::Object(vec![(key("c"), one(nope()))]), true, &facts), "{}");
+    // What is no text is written byte by byte.
+    let mut raw = Head::default();
+    raw.append(b"x", b"a\xff\"\t\\");
+    let facts = Facts { request: Some(&raw), ..Facts::default() };
+    assert_eq!(
+        json_of(one(Ask::Request(name("x", None))), false, &facts),
+        r#""a\u00ff\u0022\u0009\u005c""#
+    );
 }

@@ -49,6 +49,7 @@ impl Setting {
     pub(crate) fn bootstrap(&self) -> String {
         BOOTSTRAP
             .replace("@HCM@", HCM)
+            .replace("@ACCESS_LOG@", crate::logs::ACCESS_LOG)
             .replace("@OPTIONS@", &indent(self.options, 10))
             .replace("@FILTERS@", &indent(self.filters, 10))
             .replace("@ROUTES@", &indent(self.routes, 12))
@@ -82,6 +83,7 @@ static_resources:
         typed_config:
           "@type": @HCM@
           stat_prefix: main
+          access_log: @ACCESS_LOG@
 @OPTIONS@
           http_filters:
 @FILTERS@

@@ -5,11 +5,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use crate::common::{free_address, skip};
+use crate::logs::{self, Asked};
 use crate::wire::{self, Answer, Message};
 
 /// The real Envoy.
@@ -48,13 +50,18 @@ struct Side {
     child: Child,
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Message>>>,
+    /// The access log.
+    log: PathBuf,
+    /// The port that the last request came from.
+    port: AtomicU16,
 }
 
 impl Pair {
     pub(crate) fn start(judge: &Judge, name: &str, template: &str) -> Self {
         let envoy = Side::start(name, "envoy", template, |file| {
             let mut command = Command::new(&judge.envoy);
-            command.args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "error", "-c"]);
+            command.args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "error"]);
+            command.args(["--file-flush-interval-msec", "100", "-c"]);
             command.arg(file);
             command
         });
@@ -64,6 +71,17 @@ impl Pair {
             command
         });
         Self { envoy, ours }
+    }
+
+    /// What to know of the last request to find its lines in the logs.
+    pub(crate) fn asked(&self, name: String) -> Asked {
+        let port = |side: &Side| side.port.load(Ordering::Relaxed);
+        Asked { name, envoy: port(&self.envoy), ours: port(&self.ours) }
+    }
+
+    /// What the two logs say differently of these.
+    pub(crate) fn logs_differ(&self, asked: &[Asked]) -> Vec<String> {
+        logs::compare(&self.envoy.log, &self.ours.log, asked)
     }
 
     /// The same bytes to both.
@@ -139,11 +157,16 @@ impl Side {
         let folder = std::env::temp_dir().join(format!("ringway-diff-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join(format!("{name}-{who}.yaml"));
+        let access = file.with_extension("access");
+        let _ = fs::remove_file(&access);
+        let text = text.replace("@LOG@", &access.display().to_string());
         fs::write(&file, text).expect("the bootstrap");
         let log = fs::File::create(file.with_extension("log")).expect("a log");
         let mut command = command(&file);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let mut side = Self { child: child.expect("it starts"), address, seen };
+        let port = AtomicU16::new(0);
+        let child = child.expect("it starts");
+        let mut side = Self { child, address, seen, log: access, port };
         side.wait_until_it_listens(&file.with_extension("log"));
         side
     }
@@ -164,12 +187,13 @@ impl Side {
 
     fn ask(&self, request: &str) -> Outcome {
         self.seen.lock().expect("seen").clear();
-        let port = self.address.port().to_string();
-        let request = request.replace("@PORT@", &port);
-        let answer = wire::exchange(self.address, request.as_bytes());
+        let listens = self.address.port().to_string();
+        let request = request.replace("@PORT@", &listens);
+        let (answer, port) = wire::exchange(self.address, request.as_bytes());
+        self.port.store(port, Ordering::Relaxed);
         let mut upstream = std::mem::take(&mut *self.seen.lock().expect("seen"));
         let fields = upstream.iter_mut().flat_map(|message| message.fields.values_mut());
-        fields.flatten().for_each(|value| *value = value.replace(&port, "PORT"));
+        fields.flatten().for_each(|value| *value = value.replace(&listens, "PORT"));
         Outcome { answer: portless(answer, self.address), upstream }
     }
 }

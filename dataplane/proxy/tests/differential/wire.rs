@@ -90,9 +90,11 @@ pub(crate) struct Answer {
     pub(crate) closed: bool,
 }
 
-/// Sends the bytes over a new connection and reads what comes until it is quiet or closed.
-pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
+/// Sends the bytes over a new connection and reads what comes until it is quiet or closed. Gives
+/// the port that it was sent from, too.
+pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> (Answer, u16) {
     let mut stream = TcpStream::connect(address).expect("the proxy accepts");
+    let port = stream.local_addr().expect("an address").port();
     // The peer may have closed before it has read everything: then it is its answer that counts.
     let _ = stream.write_all(request);
     let bodiless = request.starts_with(b"HEAD ");
@@ -117,7 +119,7 @@ pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
         }
     }
     let rest = String::from_utf8_lossy(&bytes).split_inclusive("\r\n").map(masked).collect();
-    Answer { responses, rest, closed }
+    (Answer { responses, rest, closed }, port)
 }
 
 /// A line as it is, but for the value of a field that changes from answer to answer.

@@ -1,5 +1,6 @@
 //! What goes back on a client's connection.
 
+use config::snapshot::Point;
 use ring::driver::Driver;
 use ring::{Buf, Key};
 use wire::h2::{Connection, ErrorCode};
@@ -43,12 +44,16 @@ impl<D: Driver> Worker<D> {
         let _ = two.connection.send_response(returning.id, head, end);
         (returning.is_answered, returning.is_head_last) = (true, end);
         returning.whole_by = None;
+        stream.keep_response(head, self.io.driver.now());
     }
 
     /// Bytes of an answer's body: they wait for their turn.
     pub(crate) fn send_down_h2(&mut self, to: Asker, piece: Piece) {
         let Some(key) = to.stream else { return };
         let Some(stream) = self.streams.get_mut(key) else { return };
+        if let Piece::Data(bytes) = &piece {
+            stream.note_sent(bytes.len());
+        }
         let Some(returning) = &mut stream.returning else { return };
         let kept = match piece {
             Piece::End => {
@@ -81,6 +86,7 @@ impl<D: Driver> Worker<D> {
         if let Some(stream) = self.streams.get_mut(key) {
             (stream.deadline, stream.try_deadline, stream.retry_at) = (None, None, None);
             stream.active_at = self.io.driver.now();
+            stream.reach(Point::ResponseEnd, stream.active_at);
             self.set_alarm(key);
         }
     }
@@ -255,6 +261,11 @@ impl<D: Driver> Worker<D> {
 }
 
 impl Http2Side {
+    /// The requests that are open.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = Key> {
+        self.connection.handles().filter_map(|handle| key_of(handle.user))
+    }
+
     /// A stream's turn.
     fn send<D: Driver>(
         &mut self,

@@ -1,5 +1,6 @@
 //! Requests to an upstream that speaks HTTP/2, and what it answers.
 
+use config::snapshot::Point;
 use policy::reply::Reason;
 use ring::driver::Driver;
 use ring::{Buf, Key};
@@ -146,6 +147,7 @@ impl<D: Driver> Worker<D> {
     fn on_h2_response_done(&mut self, up: Key, asker: Asker) {
         let now = self.io.driver.now();
         let Some(stream) = asker.stream.and_then(|key| self.streams.get_mut(key)) else { return };
+        stream.reach(Point::UpstreamReceiveEnd, now);
         let is_owing = stream.returning.is_some() && stream.up_debt > 0;
         if !is_owing {
             let (id, debt) =
@@ -280,6 +282,7 @@ impl<D: Driver> Worker<D> {
     /// The fields behind the response's body, in `io.head`. HTTP/1.1 does without them.
     fn send_trailers_h2(&mut self, to: Asker) {
         let Some(stream) = to.stream.and_then(|key| self.streams.get_mut(key)) else { return };
+        stream.keep_trailers(&self.io.head);
         let Some(returning) = &mut stream.returning else { return };
         if let Some(Down { state: DownState::Http2(_), .. }) = self.downs.get(to.down) {
             std::mem::swap(&mut returning.trailers, &mut self.io.head);

@@ -1,5 +1,6 @@
 //! What comes on a client's connection.
 
+use config::snapshot::Flag;
 use policy::headers;
 use policy::reply::{self, Reply};
 use ring::driver::Driver;
@@ -64,7 +65,13 @@ impl<D: Driver> Worker<D> {
                 self.keep_trailers(stream);
                 self.on_h2_body(key, stream, Buf::empty(), true);
             }
-            Event::Reset { stream, .. } => self.on_h2_gone(stream),
+            Event::Reset { stream, .. } => {
+                if let Some(stream) = key_of(stream.user).and_then(|key| self.streams.get_mut(key))
+                {
+                    stream.note_gone(Flag::DownstreamRemoteReset, "http2.remote_reset");
+                }
+                self.on_h2_gone(stream);
+            }
             Event::Refused { stream, refusal } => {
                 self.io.counters.count(Counter::RequestMalformed);
                 tracing::debug!(code = refusal.code, "malformed request");
@@ -107,6 +114,10 @@ impl<D: Driver> Worker<D> {
         returning.is_whole = self.io.head.framing == Framing::None;
         let limit = two.serving.manager.request_timeout.filter(|_| !returning.is_whole);
         returning.whole_by = limit.map(|limit| now.after(limit));
+        if !two.serving.manager.access_log.is_empty() {
+            let version = self.io.head.version;
+            stream.begin_record(&mut self.spare_records, version, down.facts.source);
+        }
         stream.returning = Some(returning);
         let Some(stream) = self.streams.insert(stream) else {
             two.connection.reset(handle.id, ErrorCode::RefusedStream);

@@ -100,6 +100,7 @@ pub(super) fn listener_with(
         chains: vec![Arc::new(chain)],
         default_chain: None,
         buffer_limit: 1 << 20,
+        access_log: Vec::new(),
     }
 }
 
@@ -140,6 +141,7 @@ pub(super) fn tcp_proxy(cluster: u32) -> Terminal {
         idle_timeout: None,
         max_connect_attempts: 1,
         hash_source: false,
+        access_log: Vec::new(),
     }))
 }
 
@@ -225,6 +227,7 @@ pub(super) fn manager(routes: Vec<Route>) -> HttpManager {
         request_timeout: None,
         request_headers_timeout: None,
         suppress_envoy_headers: false,
+        access_log: Vec::new(),
     }
 }
 

@@ -13,7 +13,7 @@ use ring::{Epoll, Limits, Uring, Waker};
 use tls::ServerContext;
 
 use super::fixture::{bound, listener_with, snapshot};
-use crate::{Control, Counter, Counters, Worker, WorkerSpec};
+use crate::{Control, Counter, Counters, LogDrain, LogQueue, Worker, WorkerSpec, log_queues};
 
 /// What a worker held when it was stopped.
 #[derive(Debug, Default)]
@@ -42,6 +42,8 @@ pub(super) struct Proxy {
     control: Arc<Control>,
     waker: Waker,
     thread: Option<JoinHandle<Left>>,
+    /// Takes the lines of access logs until the worker has ended.
+    taking: Option<JoinHandle<Vec<u8>>>,
 }
 
 impl Proxy {
@@ -82,10 +84,13 @@ impl Proxy {
             wall: SystemTime::now(),
             seed: 7,
         };
+        let (mut queues, drain) = log_queues(1);
+        let queue = queues.pop().expect("one");
+        let taking = thread::spawn(move || take(&drain));
         let (told, hears) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || match which {
-            Which::Epoll | Which::Auto => serve(Epoll::new(&limits), spec, &told),
-            Which::Uring => serve(Uring::new(&limits), spec, &told),
+            Which::Epoll | Which::Auto => serve(Epoll::new(&limits), spec, queue, &told),
+            Which::Uring => serve(Uring::new(&limits), spec, queue, &told),
         });
         let waker = hears.recv().expect("the worker starts");
         Self {
@@ -95,6 +100,7 @@ impl Proxy {
             control,
             waker,
             thread: Some(thread),
+            taking: Some(taking),
         }
     }
 
@@ -112,6 +118,13 @@ impl Proxy {
     /// Stops the worker and says what it held then.
     pub(super) fn finish(mut self) -> Left {
         self.end().expect("the worker has panicked")
+    }
+
+    /// Stops the worker and gives the lines of access logs that it has written.
+    pub(super) fn logged(mut self) -> Vec<String> {
+        self.end().expect("the worker has panicked");
+        let taken = self.taking.take().expect("once").join().expect("taken");
+        String::from_utf8_lossy(&taken).lines().map(str::to_owned).collect()
     }
 
     /// Begins to drain.
@@ -186,14 +199,26 @@ impl Drop for Proxy {
     }
 }
 
+/// All that comes out of a worker's queue, until the worker has gone.
+fn take(drain: &LogDrain) -> Vec<u8> {
+    let mut taken = Vec::new();
+    while let Some((worker, block)) = drain.next() {
+        block.runs().for_each(|(_, bytes)| taken.extend_from_slice(bytes));
+        drain.give_back(worker, block);
+    }
+    taken
+}
+
 fn serve<D: Driver>(
     driver: std::io::Result<D>,
     spec: WorkerSpec,
+    queue: LogQueue,
     told: &std::sync::mpsc::Sender<Waker>,
 ) -> Left {
     let driver = driver.expect("a driver");
     told.send(driver.waker()).expect("the test listens");
     let mut worker = Worker::new(driver, spec);
+    worker.log_to(queue);
     let allocations =
         allocation_counter::measure(|| worker.run().expect("the worker runs")).count_total;
     let pool = worker.io.driver.pool();

@@ -14,7 +14,7 @@ use super::fixture::{Proxy, cluster, forward, manager, on_both, read_message, ro
 type Times = Arc<Mutex<Vec<Instant>>>;
 
 /// Answers everything with this head and no body, and notes when it was asked.
-fn always(head: &'static str) -> (SocketAddr, Times) {
+pub(super) fn always(head: &'static str) -> (SocketAddr, Times) {
     let times = Times::default();
     let noted = Arc::clone(&times);
     let serve = move |mut stream: TcpStream| {

@@ -186,7 +186,7 @@ fn listeners() {
         ),
         (
             tcp("    access_log: [{name: a}]\n"),
-            "listener `l`: access_log: this field is not supported (config.unsupported)",
+            "listener `l`: access_log[0].typed_config: the access log `a` (config.missing)",
         ),
         (
             tcp("    listener_filters: [{name: p, typed_config: {\"@type\": \
@@ -290,8 +290,7 @@ fn managers() {
         ),
         (
             with("access_log: [{name: a}]"),
-            "access_log: this field is not supported \
-            (config.unsupported)",
+            "access_log[0].typed_config: the access log `a` (config.missing)",
         ),
         (
             with("upgrade_configs: [{upgrade_type: CONNECT-UDP}]"),

@@ -1,0 +1,163 @@
+//! Access logs of the whole program: what reaches a file, when, and where to after SIGUSR1.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use common::free_address;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const HCM: &str = concat!(
+    "type.googleapis.com/envoy.extensions.filters.network.",
+    "http_connection_manager.v3.HttpConnectionManager"
+);
+
+const BOOTSTRAP: &str = r#"
+admin: { address: { socket_address: { address: 127.0.0.1, port_value: @ADMIN@ } } }
+static_resources:
+  listeners:
+  - name: main
+    address: { socket_address: { address: 127.0.0.1, port_value: @LISTEN@ } }
+    access_log:
+    - name: connections
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
+        log_format: { text_format_source: { inline_string: "connection %BYTES_SENT%\n" } }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": @HCM@
+          stat_prefix: main
+          access_log:
+          - name: requests
+            filter:
+              status_code_filter: { comparison: { op: GE, value: { default_value: 400 } } }
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: "@LOG@"
+              log_format: { json_format: { path: "%REQ(:path)%", code: "%RESPONSE_CODE%" } }
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+          route_config:
+            name: main
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - { match: { prefix: "/good" }, direct_response: { status: 200 } }
+              - { match: { prefix: "/" }, direct_response: { status: 404 } }
+"#;
+
+struct Proxy {
+    child: Child,
+    address: SocketAddr,
+    admin: SocketAddr,
+    log: PathBuf,
+}
+
+impl Proxy {
+    fn start() -> Self {
+        let folder = std::env::temp_dir().join(format!("ringway-logs-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let (address, admin, log) = (free_address(), free_address(), folder.join("requests.log"));
+        let text = BOOTSTRAP
+            .replace("@HCM@", HCM)
+            .replace("@LISTEN@", &address.port().to_string())
+            .replace("@ADMIN@", &admin.port().to_string())
+            .replace("@LOG@", &log.display().to_string());
+        let file = folder.join("bootstrap.yaml");
+        fs::write(&file, text).expect("the bootstrap");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway-proxy"));
+        command.args(["--concurrency", "2", "-l", "error", "-c"]).arg(&file);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let proxy = Self { child: child.expect("it starts"), address, admin, log };
+        for _ in 0..1_000 {
+            if [address, admin].iter().all(|address| TcpStream::connect(address).is_ok()) {
+                return proxy;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the proxy does not listen within 10 s");
+    }
+
+    fn ask(&self, path: &str) {
+        exchange(self.address, path);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process");
+        kill(Pid::from_raw(pid), signal).expect("it runs");
+    }
+
+    /// The lines of the file, once there are so many.
+    fn lines(path: &Path, many: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        for _ in 0..500 {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            lines = text.lines().map(str::to_owned).collect();
+            if lines.len() >= many {
+                return lines;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{} has {} lines of {many}: {lines:?}", path.display(), lines.len());
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn exchange(address: SocketAddr, path: &str) -> String {
+    let mut client = TcpStream::connect(address).expect("connected");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("answered");
+    answer
+}
+
+#[test]
+fn files_are_written_reopened_and_whole_at_the_end() {
+    let mut proxy = Proxy::start();
+    proxy.ask("/good");
+    proxy.ask("/a");
+    let first = Proxy::lines(&proxy.log, 1);
+    assert_eq!(first, [r#"{"code":404,"path":"/a"}"#]);
+    let old = proxy.log.with_extension("old");
+    fs::rename(&proxy.log, &old).expect("renamed");
+    proxy.signal(Signal::SIGUSR1);
+    // The signal is heard by another thread than the one that writes.
+    thread::sleep(Duration::from_millis(300));
+    proxy.ask("/b");
+    assert_eq!(Proxy::lines(&proxy.log, 1), [r#"{"code":404,"path":"/b"}"#]);
+    assert_eq!(Proxy::lines(&old, 1), first);
+    let stats = exchange(proxy.admin, "/stats");
+    let name = format!("access_log.{}", proxy.log.display());
+    assert!(stats.contains(&format!("{name}.lines_dropped: 0")), "{stats}");
+    assert!(stats.contains(&format!("{name}.bytes_written: 50")), "{stats}");
+    // What was asked just before the end is written too.
+    for _ in 0..20 {
+        proxy.ask("/last");
+    }
+    proxy.signal(Signal::SIGTERM);
+    assert!(proxy.child.wait().expect("it ends").success());
+    assert_eq!(Proxy::lines(&proxy.log, 21).len(), 21);
+    let mut said = String::new();
+    proxy.child.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
+    let connections = said.lines().filter(|line| line.starts_with("connection ")).count();
+    assert!(connections >= 23, "{said}");
+}
