@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use config::dns::Question;
+use config::health::{Probe, Verdict};
 use config::snapshot::{Bound, Snapshot};
 use config::swap::{Published, Reader};
 use config::{Compiler, Filler, ListenerOptions, Needed, Refused, Update};
@@ -149,6 +150,20 @@ impl Keep for Applier {
         let mut has_changed = false;
         for (question, found) in answers {
             has_changed |= self.compiler.answered(&question, found);
+        }
+        if has_changed {
+            self.publish();
+        }
+    }
+
+    fn probes(&self) -> Vec<Probe> {
+        self.compiler.probes()
+    }
+
+    fn checked(&mut self, verdicts: Vec<Verdict>) {
+        let mut has_changed = false;
+        for verdict in verdicts {
+            has_changed |= self.compiler.checked(&verdict);
         }
         if has_changed {
             self.publish();

@@ -12,6 +12,7 @@ mod apply;
 pub mod backoff;
 mod dns;
 mod error;
+mod health;
 pub mod identity;
 mod run;
 mod settings;

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use config::dns::Question;
+use config::health::{Probe, Verdict};
 use tokio::sync::{Notify, watch};
 
 use crate::admin::{self, Admin, Live, Report};
 use crate::dns::{Answer, Lookups, Stub};
 use crate::error::AgentError;
+use crate::health::Checks;
 use crate::identity::{self, Secrets};
 use crate::settings::AgentConfig;
 use crate::xds::{Applied, Apply, Push, XdsClient, XdsOptions};
@@ -52,6 +54,12 @@ pub trait Keep: Apply + Send + 'static {
 
     /// What names stand for.
     fn answered(&mut self, answers: Vec<Answer>);
+
+    /// The hosts that have to be checked now.
+    fn probes(&self) -> Vec<Probe>;
+
+    /// What checks have found out.
+    fn checked(&mut self, verdicts: Vec<Verdict>);
 
     /// Frees what no worker uses any more.
     fn sweep(&mut self);
@@ -106,11 +114,19 @@ async fn keep<A: Keep>(apply: Shared<A>, secrets: Secrets, mut stop: watch::Rece
     let (mut lookups, mut answers) = Lookups::new(Arc::new(Stub::new()));
     let bell = apply.with(|apply| apply.bell());
     lookups.follow(apply.with(|apply| apply.questions()));
-    let mut found = Vec::new();
+    let (mut checks, mut verdicts) = Checks::new();
+    checks.follow(apply.with(|apply| apply.probes()));
+    let (mut found, mut told) = (Vec::new(), Vec::new());
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            () = bell.notified() => lookups.follow(apply.with(|apply| apply.questions())),
+            () = bell.notified() => {
+                lookups.follow(apply.with(|apply| apply.questions()));
+                checks.follow(apply.with(|apply| apply.probes()));
+            }
+            1.. = verdicts.recv_many(&mut told, ANSWERS_MAX) => {
+                apply.with(|apply| apply.checked(std::mem::take(&mut told)));
+            }
             // What has come together comes into force together.
             1.. = answers.recv_many(&mut found, ANSWERS_MAX) => {
                 apply.with(|apply| apply.answered(std::mem::take(&mut found)));

@@ -10,6 +10,7 @@
 pub mod bootstrap;
 pub mod compile;
 pub mod dns;
+pub mod health;
 pub mod limits;
 mod refused;
 pub mod snapshot;

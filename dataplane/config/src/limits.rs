@@ -16,6 +16,10 @@ pub const MAX_NAMES: usize = 1_024;
 pub const MAX_ADDRESSES: usize = 1_024;
 /// Bytes of a name (RFC 1035, 2.3.4, as text).
 pub const MAX_DNS_NAME: usize = 254;
+/// Header fields, statuses or payloads of one health check.
+pub const MAX_CHECK_FIELDS: usize = 1_000;
+/// Bytes of one payload of a health check.
+pub const MAX_PAYLOAD: usize = 64 << 10;
 /// Listeners at one time.
 pub const MAX_LISTENERS: usize = 10_000;
 /// Filter chains of one listener.

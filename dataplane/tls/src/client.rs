@@ -106,6 +106,15 @@ impl ClientContext {
         Ok(Client { flow, peer })
     }
 
+    /// The newest configuration, for a handshake by rustls itself off the byte path, and the name
+    /// to ask for. Refused as [`Self::connect`] is.
+    pub fn settings(&self) -> Result<(Arc<ClientConfig>, ServerName<'static>), TlsError> {
+        let built = self.current()?;
+        let mut config = ClientConfig::clone(&built.config);
+        config.alpn_protocols = self.spec.alpn.clone();
+        Ok((Arc::new(config), self.name.clone()))
+    }
+
     /// The configuration for the newest secrets, built once for each generation of them.
     fn current(&self) -> Result<Arc<Built>, TlsError> {
         let generations = (

@@ -10,7 +10,7 @@ use api::envoy::cluster::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, EdsClusterConfig, TransportSocketMatch,
 };
 use api::envoy::cluster::{CircuitBreakers, Cluster, OutlierDetection, UpstreamConnectionOptions};
-use api::envoy::core::{BindConfig, RoutingPriority, TransportSocket};
+use api::envoy::core::{self, BindConfig, RoutingPriority, TransportSocket};
 use api::envoy::dns_cluster::DnsCluster;
 use api::envoy::endpoint::ClusterLoadAssignment;
 use api::envoy::protobuf::{self, value::Kind};
@@ -24,8 +24,9 @@ use super::chain::typed_config;
 use super::endpoint::{self, Assignment};
 use super::http_filter::type_name;
 use super::scope::{Needs, Scope};
-use super::{dns, lb_policy, outlier, source, tls as tls_context, upstream_http, value};
+use super::{dns, health, lb_policy, outlier, source, tls as tls_context, upstream_http, value};
 use crate::dns::Lookup;
+use crate::health::HealthCheck;
 use crate::limits::{MAX_NAMES, MAX_TRANSPORT_MATCHES};
 use crate::snapshot::{self, Discovery, Endpoints, TransportMatch, UpstreamTransport};
 
@@ -47,6 +48,8 @@ pub(crate) struct Compiled {
     pub(crate) eds: Option<Arc<str>>,
     /// How the names of the assignment are looked up, if the cluster has any.
     pub(crate) lookup: Option<Arc<Lookup>>,
+    /// How its hosts are checked, if they are.
+    pub(crate) check: Option<Arc<HealthCheck>>,
     /// Is not used before what has to be found out about its hosts is known for the first time.
     pub(crate) waits: bool,
     /// Hosts are hashed by their names, not by their addresses.
@@ -65,16 +68,15 @@ pub(crate) fn compile(
             common_http_protocol_options, http_protocol_options, http2_protocol_options,
             typed_extension_protocol_options, upstream_bind_config, transport_socket,
             protocol_selection, upstream_connection_options, outlier_detection,
-            wait_for_warm_on_init, lb_config;
+            wait_for_warm_on_init, lb_config, health_checks;
         used_elsewhere: cluster_discovery_type, dns_refresh_rate, dns_jitter, respect_dns_ttl,
             dns_failure_refresh_rate, dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups,
             dns_resolution_config, typed_dns_resolver_config, lb_policy, common_lb_config,
             load_balancing_policy;
         refused: transport_socket_matcher, per_connection_buffer_high_watermark_timeout,
-            health_checks, upstream_http_protocol_options, lb_subset_config,
-            filters, lrs_server, lrs_report_endpoint_metrics,
-            upstream_config, preconnect_policy, connection_pool_per_downstream_connection,
-            queuing_policies;
+            upstream_http_protocol_options, lb_subset_config, filters, lrs_server,
+            lrs_report_endpoint_metrics, upstream_config, preconnect_policy,
+            connection_pool_per_downstream_connection, queuing_policies;
         without_effect: alt_stat_name, stats_matcher, metadata, track_timeout_budgets,
             track_cluster_stats, per_connection_buffer_limit_bytes, cleanup_interval,
             close_connections_on_host_health_failure, ignore_health_on_host_removal;
@@ -91,6 +93,7 @@ pub(crate) fn compile(
     Ok(Compiled {
         assignment: assignment(at, discovery, load_assignment.as_ref())?,
         lookup: lookup.map(Arc::new),
+        check: check(&at.field("health_checks"), discovery, health_checks)?,
         waits: value::bool_or(wait_for_warm_on_init, true),
         eds: eds(at, discovery, eds_cluster_config.as_ref(), &name)?,
         use_hostname: chosen.use_hostname,
@@ -192,6 +195,21 @@ fn assignment(
     match given {
         Some(_) => Err(at.invalid("only STATIC and DNS clusters have their endpoints in them")),
         None => Ok(None),
+    }
+}
+
+fn check(
+    at: &At<'_>,
+    discovery: Discovery,
+    given: &[core::HealthCheck],
+) -> Result<Option<Arc<HealthCheck>>, Fault> {
+    match given {
+        [] => Ok(None),
+        _ if discovery == Discovery::OriginalDst => {
+            Err(at.unsupported("hosts of an ORIGINAL_DST cluster are not checked"))
+        }
+        [one] => health::compile(&at.item(0), one).map(|check| Some(Arc::new(check))),
+        _ => Err(at.unsupported("only one health check is supported, as in Envoy")),
     }
 }
 

@@ -17,8 +17,10 @@ use super::listener::{self, ListenerOptions};
 use super::scope::{Fingerprint, Interner, Needs, Scope};
 use super::secret::{Filler, Secrets};
 use super::store::{self, ClusterVersion, Entries, Entry, ListenerParts, ListenerVersion, Version};
+use super::verdicts::Verdicts;
 use super::{cluster, route};
 use crate::dns::{Question, Resolver};
+use crate::health::{Probe, Verdict};
 use crate::limits::{MAX_CLUSTERS, MAX_LISTENERS, MAX_NAME, MAX_ROUTE_TABLES};
 use crate::refused::{Code, Kind, Refused};
 use crate::snapshot::{Bound, ClusterId, RouteTable, Snapshot};
@@ -55,6 +57,7 @@ pub struct Compiler {
     generation: u64,
     endpoints_version: u64,
     answers: Answers,
+    verdicts: Verdicts,
     /// What looks up names where a cluster does not say.
     resolver: Arc<Resolver>,
 }
@@ -115,6 +118,38 @@ impl Compiler {
         self.answers.take(question, found)
     }
 
+    /// The hosts that have to be checked, by what is in force and by what waits; of two versions of
+    /// a cluster the newer says how.
+    pub fn probes(&self) -> Vec<Probe> {
+        let mut seen = HashSet::new();
+        let mut probes = Vec::new();
+        for entry in self.clusters.values() {
+            for version in entry.next.iter().chain(&entry.live) {
+                let Some(assignment) = self.assignment(version) else { continue };
+                let all = version.probes(assignment, &self.answers);
+                probes.extend(
+                    all.into_iter()
+                        .filter(|probe| seen.insert((Arc::clone(&probe.cluster), probe.host))),
+                );
+            }
+        }
+        probes
+    }
+
+    /// Takes what a check has found out. Says whether another snapshot comes of it.
+    pub fn checked(&mut self, verdict: &Verdict) -> bool {
+        self.verdicts.take(verdict)
+    }
+
+    /// The assignment of a version, once it is there.
+    fn assignment<'c>(&'c self, version: &'c ClusterVersion) -> Option<&'c Assignment> {
+        match (&version.compiled.assignment, &version.compiled.eds) {
+            (Some(own), _) => Some(own),
+            (None, Some(name)) => self.assignments.get(name).map(|(_, assignment)| &**assignment),
+            (None, None) => None,
+        }
+    }
+
     /// Compiles something that is not kept here, with the names and secrets of all that is.
     pub(crate) fn scoped<T>(
         &mut self,
@@ -167,10 +202,17 @@ impl Compiler {
         let mut listeners = self.listeners.values().filter(|entry| entry.origin == origin);
         let mut clusters = self.clusters.values().filter(|entry| entry.origin == origin);
         let is_unfound = |entry: &Entry<ClusterVersion>| match (&entry.live, &entry.next) {
-            (None, Some(next)) => !next.is_found(&self.answers),
+            (None, Some(next)) => !next.is_found(&self.answers) || self.is_unchecked(next),
             _ => false,
         };
         listeners.all(|entry| entry.live.is_none()) && clusters.any(is_unfound)
+    }
+
+    fn is_unchecked(&self, version: &ClusterVersion) -> bool {
+        let assignment = self.assignment(version);
+        assignment.is_some_and(|assignment| {
+            !version.is_checked(assignment, &self.answers, &self.verdicts)
+        })
     }
 
     fn build_clusters(&mut self, to: &mut [Option<Arc<crate::snapshot::Cluster>>]) {
@@ -183,16 +225,26 @@ impl Compiler {
             let before = entry.live.as_ref().and_then(|live| live.built.as_ref());
             let before = before.map(|(_, cluster)| Arc::clone(&cluster.endpoints));
             entry.promote(|next| {
-                let needs = &next.compiled.needs;
-                needs.secrets_there() && assigned(next).is_some() && next.is_found(&self.answers)
+                let Some((_, assignment)) = assigned(next) else { return false };
+                let assignment = next.compiled.assignment.as_ref().unwrap_or(&assignment);
+                next.compiled.needs.secrets_there()
+                    && next.is_found(&self.answers)
+                    && next.is_checked(assignment, &self.answers, &self.verdicts)
             });
             let Some(live) = &mut entry.live else { continue };
             let (print, assignment) = assigned(live).unwrap_or_else(|| (0, Arc::clone(&none)));
-            let print = print ^ live.found(&self.answers);
+            let checked = self.verdicts.print(&live.compiled.cluster.name);
+            let print = print ^ live.found(&self.answers) ^ checked;
             let own = live.compiled.assignment.clone();
             let assignment = own.as_ref().unwrap_or(&assignment);
             let version = &mut self.endpoints_version;
-            let cluster = live.build(print, assignment, &self.answers, version, before.as_ref());
+            let cluster = live.build(
+                print,
+                assignment,
+                (&self.answers, &self.verdicts),
+                version,
+                before.as_ref(),
+            );
             if let Some(slot) = to.get_mut(cluster.id.0 as usize) {
                 *slot = Some(cluster);
             }
@@ -208,6 +260,8 @@ impl Compiler {
             clusters.filter_map(|version| version.compiled.eds.clone()).collect();
         self.assignments.retain(|name, _| endpoints.contains(name));
         self.answers.retain(&self.questions());
+        let probes = self.probes().into_iter();
+        self.verdicts.retain(&probes.map(|probe| (probe.cluster, probe.host)).collect());
         self.secrets.sweep();
         let secrets = &self.secrets;
         self.filled.retain(|(filler, name), _| secrets.has(*filler, name));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use api::envoy::core::{Address, HealthStatus, Metadata, SocketAddress, address};
 use api::envoy::endpoint::cluster_load_assignment::Policy;
+use api::envoy::endpoint::endpoint::HealthCheckConfig;
 use api::envoy::endpoint::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint,
     locality_lb_endpoints,
@@ -59,6 +60,26 @@ pub(crate) struct Host {
     weight: u32,
     health: Health,
     labels: Vec<(Box<str>, Box<str>)>,
+    check: CheckAt,
+}
+
+/// `HealthCheckConfig`: where and under what name a host is checked, if not as it is used.
+#[derive(Clone, Debug, Default)]
+struct CheckAt {
+    address: Option<SocketAddr>,
+    port: Option<u16>,
+    hostname: Option<Arc<str>>,
+    is_off: bool,
+}
+
+/// A host that is checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) host: SocketAddr,
+    pub(crate) target: SocketAddr,
+    pub(crate) hostname: Option<Arc<str>>,
+    /// Index into the cluster's transport matches.
+    pub(crate) transport: Option<usize>,
 }
 
 /// Where a host is.
@@ -122,6 +143,32 @@ impl Assignment {
             overprovisioning_percent: self.overprovisioning_percent,
             weighted_health: self.weighted_health,
         }
+    }
+
+    /// The hosts that are checked, and where. `criteria` choose the transport in place of each
+    /// one's metadata.
+    pub(crate) fn checked<'f>(
+        &self,
+        matches: &[TransportMatch],
+        criteria: Option<&[(Box<str>, Box<str>)]>,
+        found: impl Fn(&Arc<str>) -> &'f [IpAddr],
+    ) -> Vec<Checked> {
+        let mut checked = Vec::new();
+        for host in self.hosts.iter().filter(|host| !host.check.is_off) {
+            let labels = criteria.unwrap_or(&host.labels);
+            let transport = matches
+                .iter()
+                .position(|one| one.criteria.iter().all(|wanted| labels.contains(wanted)));
+            for address in host.place.addresses(&found) {
+                let mut target = host.check.address.unwrap_or(address);
+                if let Some(port) = host.check.port {
+                    target.set_port(port);
+                }
+                let hostname = host.check.hostname.clone();
+                checked.push(Checked { host: address, target, hostname, transport });
+            }
+        }
+        checked
     }
 
     /// The names that have to be looked up, some perhaps more than once.
@@ -253,9 +300,12 @@ fn host(at: &At<'_>, endpoint: &LbEndpoint, by_name: bool) -> Result<Host, Fault
     };
     let at = at.field("endpoint");
     decide!(_, endpoint => Endpoint {
-        used: address, hostname;
-        without_effect: health_check_config, additional_addresses, observability_name;
+        used: address, hostname, health_check_config;
+        without_effect: additional_addresses, observability_name;
     });
+    let check = health_check_config.as_ref();
+    let check =
+        check.map(|config| check_at(&at.field("health_check_config"), config)).transpose()?;
     let place = place(&at.field("address"), address, by_name)?;
     let given = (!hostname.is_empty()).then(|| Arc::from(hostname.as_str()));
     Ok(Host {
@@ -270,6 +320,21 @@ fn host(at: &At<'_>, endpoint: &LbEndpoint, by_name: bool) -> Result<Host, Fault
         weight,
         health,
         labels: labels(metadata.as_ref()),
+        check: check.unwrap_or_default(),
+    })
+}
+
+fn check_at(at: &At<'_>, config: &HealthCheckConfig) -> Result<CheckAt, Fault> {
+    decide!(at, config => HealthCheckConfig {
+        used: port_value, hostname, address, disable_active_health_check;
+    });
+    let port = value::port(&at.field("port_value"), *port_value)?;
+    let place = at.field("address");
+    Ok(CheckAt {
+        address: address.as_ref().map(|_| value::socket(&place, address)).transpose()?,
+        port: (port != 0).then_some(port),
+        hostname: (!hostname.is_empty()).then(|| hostname.as_str().into()),
+        is_off: *disable_active_health_check,
     })
 }
 

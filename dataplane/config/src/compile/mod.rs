@@ -18,6 +18,7 @@ mod format;
 mod hash;
 mod hcm;
 mod headers;
+mod health;
 mod http1;
 mod http2;
 mod http_filter;
@@ -39,6 +40,7 @@ mod tcp;
 pub(crate) mod tls;
 mod upstream_http;
 pub(crate) mod value;
+mod verdicts;
 
 pub(crate) use at::{At, Fault, decide, typed};
 pub(crate) use chain::typed_config;

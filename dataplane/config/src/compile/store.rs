@@ -1,13 +1,15 @@
 //! The versions of resources that the compiler keeps: the one in force and the one that waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::answers::Answers;
 use super::endpoint::Assignment;
 use super::scope::Fingerprint;
+use super::verdicts::{Verdicts, combined};
 use super::{cluster, listener};
 use crate::dns::Question;
+use crate::health::{CheckKind, Probe};
 use crate::snapshot::{self, Bound, Endpoints};
 use crate::update::Origin;
 
@@ -110,6 +112,50 @@ impl ClusterVersion {
             || questions.any(|question| answers.has(&question.lookup, &question.name))
     }
 
+    /// The hosts that are checked: none without a check.
+    pub(crate) fn probes(&self, assignment: &Assignment, answers: &Answers) -> Vec<Probe> {
+        let Some(check) = &self.compiled.check else { return Vec::new() };
+        let cluster = &self.compiled.cluster;
+        let lookup = self.compiled.lookup.as_ref();
+        let found = |name: &Arc<str>| lookup.map_or(&[][..], |lookup| answers.of(lookup, name));
+        let matches = &cluster.transport_matches;
+        let given = match &check.kind {
+            CheckKind::Http(check) => check.host.as_str(),
+            CheckKind::Grpc(check) => check.authority.as_str(),
+            CheckKind::Tcp(_) => "",
+        };
+        let usual: Arc<str> =
+            if given.is_empty() { Arc::clone(&cluster.name) } else { given.into() };
+        let hosts = assignment.checked(matches, check.criteria.as_deref(), found);
+        let probes = hosts.into_iter().map(|checked| Probe {
+            cluster: Arc::clone(&cluster.name),
+            host: checked.host,
+            target: checked.target,
+            authority: checked.hostname.unwrap_or_else(|| Arc::clone(&usual)),
+            transport: checked
+                .transport
+                .and_then(|index| matches.get(index))
+                .map_or(&cluster.transport, |matched| &matched.transport)
+                .clone(),
+            bind: cluster.bind,
+            check: Arc::clone(check),
+        });
+        probes.collect()
+    }
+
+    /// All hosts that are checked have been so once, or it does not wait for that.
+    pub(crate) fn is_checked(
+        &self,
+        assignment: &Assignment,
+        answers: &Answers,
+        verdicts: &Verdicts,
+    ) -> bool {
+        !self.compiled.waits || self.compiled.check.is_none() || {
+            let probes = self.probes(assignment, answers);
+            probes.iter().all(|probe| verdicts.of(&probe.cluster, probe.host).is_some())
+        }
+    }
+
     /// Changes with what its names stand for.
     pub(crate) fn found(&self, answers: &Answers) -> Fingerprint {
         match (&self.compiled.lookup, &self.compiled.assignment) {
@@ -123,7 +169,7 @@ impl ClusterVersion {
         &mut self,
         print: Fingerprint,
         assignment: &Assignment,
-        answers: &Answers,
+        (answers, verdicts): (&Answers, &Verdicts),
         version: &mut u64,
         before: Option<&Arc<Endpoints>>,
     ) -> Arc<snapshot::Cluster> {
@@ -137,6 +183,12 @@ impl ClusterVersion {
         let compiled = &self.compiled;
         let matches = &compiled.cluster.transport_matches;
         let mut endpoints = assignment.resolve(matches, compiled.use_hostname, found);
+        let probes = self.probes(assignment, answers);
+        let checked: HashSet<_> = probes.iter().map(|probe| probe.host).collect();
+        for host in endpoints.hosts.iter_mut().filter(|host| checked.contains(&host.address)) {
+            let verdict = verdicts.of(&compiled.cluster.name, host.address);
+            host.health = combined(host.health, verdict);
+        }
         let endpoints = match before {
             Some(before) if before.is_same(&endpoints) => Arc::clone(before),
             _ => {

@@ -4,6 +4,7 @@ mod bad;
 mod dns;
 mod filters;
 mod good;
+mod health;
 mod life;
 mod random;
 mod support;
