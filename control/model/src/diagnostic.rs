@@ -132,6 +132,11 @@ impl<'o> Report<'o> {
         self.say(Severity::Error, Code::BadValue, field, reason);
     }
 
+    pub(crate) fn bad_percent(&mut self, field: &str, percent: &str) {
+        let reason = format!("`{percent}` is no percentage; give one from 0 to 100");
+        self.say(Severity::Error, Code::BadValue, field, reason);
+    }
+
     pub(crate) fn bad_cidr(&mut self, field: &str, block: &str) {
         let reason = format!("`{block}` is not an address or a block such as 10.0.0.0/8");
         self.say(Severity::Error, Code::BadValue, field, reason);

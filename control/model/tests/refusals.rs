@@ -77,8 +77,26 @@ fn refusals_are_exact() {
                 .to_owned(),
         ),
         (
-            object("DestinationRule", "{host: a, trafficPolicy: {outlierDetection: {}}}"),
-            format!("spec.trafficPolicy.outlierDetection: {not_built}"),
+            object("DestinationRule", "{host: a, trafficPolicy: {tunnel: {}}}"),
+            format!("spec.trafficPolicy.tunnel: {not_built}"),
+        ),
+        (
+            object(
+                "DestinationRule",
+                "{host: a, trafficPolicy: {outlierDetection: {maxEjectionPercent: 101}}}",
+            ),
+            "spec.trafficPolicy.outlierDetection.maxEjectionPercent: `101` is no percentage; give \
+             one from 0 to 100 [bad-value]"
+                .to_owned(),
+        ),
+        (
+            object(
+                "DestinationRule",
+                "{host: a, trafficPolicy: {loadBalancer: {consistentHash: {maglev: {}}}}}",
+            ),
+            "spec.trafficPolicy.loadBalancer.consistentHash: needs one of `httpHeaderName`, \
+             `httpCookie`, `useSourceIp` and `httpQueryParameterName` [missing]"
+                .to_owned(),
         ),
         (
             object("DestinationRule", "{host: a, trafficPolicy: {tls: {mode: SIMPLE}}}"),

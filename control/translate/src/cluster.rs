@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use api::envoy::cluster::circuit_breakers::Thresholds;
+use api::envoy::cluster::circuit_breakers::{Thresholds, thresholds::RetryBudget};
 use api::envoy::cluster::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy, TransportSocketMatch,
 };
@@ -16,12 +16,11 @@ use api::envoy::upstream_http::http_protocol_options::{
     ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
 };
 use api::names::{self, ClusterName, SpiffeId};
-use model::kinds::networking::{SimpleLb, Subset, TlsMode, TrafficPolicy};
-use model::kinds::value::Duration;
+use model::kinds::networking::{Subset, TlsMode, TrafficPolicy};
 use model::{Model, Protocol, Service, ServicePort};
 
-use crate::parts::{ads, any, duration, number, seconds, socket, transport};
-use crate::{Key, endpoint, tls};
+use crate::parts::{ads, any, number, percent, seconds, socket, span, transport};
+use crate::{Key, balance, endpoint, tls};
 
 /// The mesh's `connectTimeout`.
 const CONNECT_TIMEOUT_S: i64 = 10;
@@ -81,9 +80,9 @@ impl Outbound<'_> {
             connect_timeout: Some(settings.connect_timeout()),
             circuit_breakers: Some(settings.limits()),
             typed_extension_protocol_options: settings.http(self.port.protocol),
-            lb_policy: settings.lb_policy() as i32,
             ..Cluster::default()
         };
+        balance::apply(&settings, &mut cluster);
         self.discovery(&mut cluster);
         self.transport(&mut cluster, &name, &settings);
         cluster
@@ -94,6 +93,8 @@ impl Outbound<'_> {
             // Clients have already chosen: they connect to the address of a pod.
             cluster.cluster_discovery_type = discovery(DiscoveryType::OriginalDst);
             cluster.lb_policy = LbPolicy::ClusterProvided as i32;
+            // What is gone to anyway is neither chosen nor left out.
+            (cluster.lb_config, cluster.outlier_detection) = (None, None);
             return;
         }
         cluster.cluster_discovery_type = discovery(DiscoveryType::Eds);
@@ -142,30 +143,24 @@ fn discovery(kind: DiscoveryType) -> Option<ClusterDiscoveryType> {
 }
 
 /// The rules of a subset count before those of its host, setting by setting.
-struct Settings<'m> {
+pub(crate) struct Settings<'m> {
     levels: [Option<&'m TrafficPolicy>; 2],
 }
 
 impl<'m> Settings<'m> {
-    fn merge(host: Option<&'m TrafficPolicy>, subset: Option<&'m TrafficPolicy>) -> Self {
+    pub(crate) fn merge(
+        host: Option<&'m TrafficPolicy>,
+        subset: Option<&'m TrafficPolicy>,
+    ) -> Self {
         Self { levels: [subset, host] }
     }
 
-    fn first<T>(&self, get: impl Fn(&'m TrafficPolicy) -> Option<T>) -> Option<T> {
+    pub(crate) fn first<T>(&self, get: impl Fn(&'m TrafficPolicy) -> Option<T>) -> Option<T> {
         self.levels.into_iter().flatten().find_map(get)
     }
 
     fn tls(&self) -> Option<TlsMode> {
         self.first(|policy| policy.tls.as_ref().map(|tls| tls.mode))
-    }
-
-    fn lb_policy(&self) -> LbPolicy {
-        let simple = self.first(|policy| policy.load_balancer.as_ref().map(|lb| lb.simple));
-        match simple.unwrap_or_default() {
-            SimpleLb::RoundRobin => LbPolicy::RoundRobin,
-            SimpleLb::Random => LbPolicy::Random,
-            _ => LbPolicy::LeastRequest,
-        }
     }
 
     fn connect_timeout(&self) -> api::envoy::Duration {
@@ -184,6 +179,7 @@ impl<'m> Settings<'m> {
             max_pending_requests: limit(|pool| pool.http.http1_max_pending_requests),
             max_requests: limit(|pool| pool.http.http2_max_requests),
             max_retries: limit(|pool| pool.http.max_retries),
+            retry_budget: self.first(|policy| policy.retry_budget.as_ref()).map(budget),
             ..Thresholds::default()
         };
         CircuitBreakers { thresholds: vec![thresholds], ..CircuitBreakers::default() }
@@ -207,8 +203,13 @@ impl<'m> Settings<'m> {
     }
 }
 
-fn span(time: Duration) -> api::envoy::Duration {
-    duration(std::time::Duration::from_nanos(time.nanos))
+/// Istio's defaults are Envoy's.
+fn budget(given: &model::kinds::networking::RetryBudget) -> RetryBudget {
+    RetryBudget {
+        budget_percent: given.percent.map(percent),
+        min_retry_concurrency: given.min_retry_concurrency.and_then(number),
+        ..RetryBudget::default()
+    }
 }
 
 fn options(

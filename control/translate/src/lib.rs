@@ -8,6 +8,7 @@
 //! chance; a resource depends on nothing but the model and the key; what the key's namespace does
 //! not see does not appear.
 
+mod balance;
 mod cluster;
 mod endpoint;
 mod http;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use api::envoy::protobuf::{self, Any, BoolValue, UInt32Value};
+use api::envoy::types::Percent;
 use api::envoy::{core, listener, matcher};
 use api::names;
 use prost::{Message, Name};
@@ -16,6 +17,15 @@ pub(crate) fn duration(duration: Duration) -> protobuf::Duration {
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let nanos = i32::try_from(duration.subsec_nanos()).unwrap_or_default();
     protobuf::Duration { seconds, nanos }
+}
+
+/// A duration of the model.
+pub(crate) fn span(time: model::kinds::value::Duration) -> protobuf::Duration {
+    duration(Duration::from_nanos(time.nanos))
+}
+
+pub(crate) fn percent(value: f64) -> Percent {
+    Percent { value }
 }
 
 pub(crate) fn number(value: u32) -> Option<UInt32Value> {

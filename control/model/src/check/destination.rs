@@ -1,6 +1,8 @@
 //! `DestinationRule`.
 
-use source::kinds::networking::{DestinationRule, SimpleLb, TlsMode, TrafficPolicy};
+use source::kinds::networking::{
+    ConsistentHash, DestinationRule, SimpleLb, TlsMode, TrafficPolicy,
+};
 
 use super::{hosts, unbuilt};
 use crate::diagnostic::Report;
@@ -38,13 +40,23 @@ pub(super) fn rule(rule: &DestinationRule, report: &mut Report<'_>) {
 
 fn traffic(policy: &TrafficPolicy, at: &str, report: &mut Report<'_>) {
     let fields = [
-        ("outlierDetection", &policy.outlier_detection),
         ("portLevelSettings", &policy.port_level_settings),
         ("tunnel", &policy.tunnel),
         ("proxyProtocol", &policy.proxy_protocol),
-        ("retryBudget", &policy.retry_budget),
     ];
     unbuilt(report, at, &fields);
+    if let Some(detection) = &policy.outlier_detection {
+        let fields = [("consecutiveErrors", &detection.consecutive_errors)];
+        unbuilt(report, &format!("{at}.outlierDetection"), &fields);
+        let percents = [
+            ("maxEjectionPercent", f64::from(detection.max_ejection_percent)),
+            ("minHealthPercent", f64::from(detection.min_health_percent)),
+        ];
+        percents_are_such(&percents, &format!("{at}.outlierDetection"), report);
+    }
+    if let Some(percent) = policy.retry_budget.as_ref().and_then(|budget| budget.percent) {
+        percents_are_such(&[("percent", percent)], &format!("{at}.retryBudget"), report);
+    }
     load_balancer(policy, &format!("{at}.loadBalancer"), report);
     pool(policy, &format!("{at}.connectionPool"), report);
     tls(policy, &format!("{at}.tls"), report);
@@ -53,16 +65,62 @@ fn traffic(policy: &TrafficPolicy, at: &str, report: &mut Report<'_>) {
 fn load_balancer(policy: &TrafficPolicy, at: &str, report: &mut Report<'_>) {
     let Some(balancer) = &policy.load_balancer else { return };
     let fields = [
-        ("consistentHash", &balancer.consistent_hash),
         ("localityLbSetting", &balancer.locality_lb_setting),
         ("zoneAwareLbSetting", &balancer.zone_aware_lb_setting),
-        ("warmup", &balancer.warmup),
         ("warmupDurationSecs", &balancer.warmup_duration_secs),
     ];
     unbuilt(report, at, &fields);
+    if let Some(hash) = &balancer.consistent_hash {
+        consistent_hash(hash, &format!("{at}.consistentHash"), report);
+    }
+    if let Some(warmup) = &balancer.warmup {
+        let at = format!("{at}.warmup");
+        if warmup.duration.is_none_or(|duration| duration.nanos == 0) {
+            report.missing(&format!("{at}.duration"), "a duration");
+        }
+        let percent = warmup.minimum_percent.unwrap_or_default();
+        percents_are_such(&[("minimumPercent", percent)], &at, report);
+    }
     if balancer.simple == SimpleLb::Passthrough {
         let instead = "use ROUND_ROBIN, LEAST_REQUEST or RANDOM";
         report.not_built_value(&format!("{at}.simple"), balancer.simple.name(), instead);
+    }
+}
+
+fn consistent_hash(hash: &ConsistentHash, at: &str, report: &mut Report<'_>) {
+    let keys = [
+        hash.http_header_name.is_some(),
+        hash.http_cookie.is_some(),
+        hash.use_source_ip.is_some(),
+        hash.http_query_parameter_name.is_some(),
+    ];
+    if keys.iter().filter(|is_set| **is_set).count() != 1 {
+        report.missing(
+            at,
+            "one of `httpHeaderName`, `httpCookie`, `useSourceIp` and `httpQueryParameterName`",
+        );
+    }
+    let names = [
+        ("httpHeaderName", hash.http_header_name.as_deref()),
+        ("httpCookie.name", hash.http_cookie.as_ref().map(|cookie| cookie.name.as_str())),
+        ("httpQueryParameterName", hash.http_query_parameter_name.as_deref()),
+    ];
+    for (field, name) in names {
+        if name.is_some_and(str::is_empty) {
+            report.missing(&format!("{at}.{field}"), "a name");
+        }
+    }
+    if let Some(cookie) = &hash.http_cookie {
+        let fields = [("attributes", &cookie.attributes)];
+        unbuilt(report, &format!("{at}.httpCookie"), &fields);
+    }
+}
+
+fn percents_are_such(fields: &[(&str, f64)], at: &str, report: &mut Report<'_>) {
+    for (field, percent) in fields {
+        if !(0.0..=100.0).contains(percent) {
+            report.bad_percent(&format!("{at}.{field}"), &percent.to_string());
+        }
     }
 }
 

@@ -182,11 +182,37 @@ pub struct TrafficPolicy {
     pub load_balancer: Option<LoadBalancer>,
     pub connection_pool: Option<ConnectionPool>,
     pub tls: Option<ClientTls>,
-    pub outlier_detection: Option<Unread>,
+    pub outlier_detection: Option<Box<OutlierDetection>>,
     pub port_level_settings: Option<Unread>,
     pub tunnel: Option<Unread>,
     pub proxy_protocol: Option<Unread>,
-    pub retry_budget: Option<Unread>,
+    pub retry_budget: Option<RetryBudget>,
+}
+
+/// `OutlierDetection`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct OutlierDetection {
+    pub consecutive_errors: Option<Unread>,
+    pub split_external_local_origin_errors: bool,
+    pub consecutive_local_origin_failures: Option<u32>,
+    pub consecutive_gateway_errors: Option<u32>,
+    #[serde(rename = "consecutive5xxErrors")]
+    pub consecutive_5xx_errors: Option<u32>,
+    pub interval: Option<Duration>,
+    pub base_ejection_time: Option<Duration>,
+    pub max_ejection_percent: u32,
+    pub min_health_percent: u32,
+}
+
+/// `TrafficPolicy.RetryBudget`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RetryBudget {
+    pub percent: Option<f64>,
+    pub min_retry_concurrency: Option<u32>,
 }
 
 /// `LoadBalancerSettings`.
@@ -195,11 +221,62 @@ pub struct TrafficPolicy {
 #[allow(missing_docs)]
 pub struct LoadBalancer {
     pub simple: SimpleLb,
-    pub consistent_hash: Option<Unread>,
+    pub consistent_hash: Option<Box<ConsistentHash>>,
     pub locality_lb_setting: Option<Unread>,
     pub zone_aware_lb_setting: Option<Unread>,
-    pub warmup: Option<Unread>,
+    pub warmup: Option<Box<Warmup>>,
     pub warmup_duration_secs: Option<Unread>,
+}
+
+/// `ConsistentHashLB`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct ConsistentHash {
+    pub http_header_name: Option<String>,
+    pub http_cookie: Option<HashCookie>,
+    pub use_source_ip: Option<bool>,
+    pub http_query_parameter_name: Option<String>,
+    pub ring_hash: Option<RingHash>,
+    pub maglev: Option<Maglev>,
+    pub minimum_ring_size: u64,
+}
+
+/// `HTTPCookie`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct HashCookie {
+    pub name: String,
+    pub path: String,
+    pub ttl: Option<Duration>,
+    pub attributes: Option<Unread>,
+}
+
+/// `RingHash`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RingHash {
+    pub minimum_ring_size: u64,
+}
+
+/// `MagLev`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Maglev {
+    pub table_size: u64,
+}
+
+/// `WarmupConfiguration`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Warmup {
+    pub duration: Option<Duration>,
+    pub minimum_percent: Option<f64>,
+    pub aggression: Option<f64>,
 }
 
 proto_enum! {

@@ -7,6 +7,7 @@ use api::envoy::listener::{Filter, FilterChain, FilterChainMatch, Listener};
 use api::envoy::listener::{ListenerFilter, listener_filter::ConfigType};
 use api::envoy::protobuf::{Any, UInt32Value};
 use api::envoy::tcp_proxy::{TcpProxy, tcp_proxy::ClusterSpecifier};
+use api::envoy::types::{HashPolicy, hash_policy};
 use model::Model;
 
 use crate::Key;
@@ -35,7 +36,15 @@ fn tcp_chain(name: &str, port: Option<u16>, filters: Vec<Filter>) -> FilterChain
 }
 
 fn tcp_proxy(cluster: &str) -> Filter {
+    hashed_tcp_proxy(cluster, false)
+}
+
+/// The same, where the client's address may say which host it is.
+fn hashed_tcp_proxy(cluster: &str, by_source: bool) -> Filter {
+    let source = hash_policy::PolicySpecifier::SourceIp(hash_policy::SourceIp {});
+    let hash = HashPolicy { policy_specifier: Some(source) };
     let proxy = TcpProxy {
+        hash_policy: Some(hash).filter(|_| by_source).into_iter().collect(),
         stat_prefix: cluster.to_owned(),
         cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.to_owned())),
         ..TcpProxy::default()

@@ -9,9 +9,9 @@ use api::envoy::listener::{FilterChain, FilterChainMatch, Listener};
 use api::names::{self, ClusterName, ports};
 use model::{Model, Service, ServicePort};
 
-use super::{listener_filter, tcp_chain, tcp_proxy};
+use super::{hashed_tcp_proxy, listener_filter, tcp_chain, tcp_proxy};
 use crate::parts::{address, any, flag, number, seconds};
-use crate::{Key, http};
+use crate::{Key, balance, http};
 
 /// What the HTTP inspector finds in plain bytes.
 pub(super) const PLAIN_HTTP: [&str; 2] = ["http/1.1", "h2c"];
@@ -56,7 +56,8 @@ pub(super) fn services(model: &Model, key: &Key) -> impl Iterator<Item = Listene
                 continue;
             }
             for at in places(service, port, key) {
-                all.entry(at).or_insert_with(|| other_listener(service, port, at));
+                let by_source = balance::is_by_source(model, &key.namespace, &service.hostname);
+                all.entry(at).or_insert_with(|| other_listener(service, port, at, by_source));
             }
         }
     }
@@ -85,9 +86,14 @@ fn http_listener(model: &Model, at: SocketAddr) -> Listener {
 }
 
 /// `10.96.0.30_9000`
-fn other_listener(service: &Service, port: &ServicePort, at: SocketAddr) -> Listener {
+fn other_listener(
+    service: &Service,
+    port: &ServicePort,
+    at: SocketAddr,
+    by_source: bool,
+) -> Listener {
     let cluster = ClusterName::outbound(port.number, "", &service.hostname).to_string();
-    let bytes = tcp_chain("", None, vec![tcp_proxy(&cluster)]);
+    let bytes = tcp_chain("", None, vec![hashed_tcp_proxy(&cluster, by_source)]);
     if port.protocol != model::Protocol::Auto || service.is_headless() {
         return Listener { filter_chains: vec![bytes], ..listener(at) };
     }

@@ -10,10 +10,10 @@ use api::envoy::route::{DirectResponseAction, RetryPolicy, RouteAction, Weighted
 use api::names::ClusterName;
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use model::kinds::networking::{Destination, HeaderOperations, HttpRoute, Retries, VirtualService};
-use model::kinds::value::Duration;
 use model::{Config, Model, resolve_host};
 
-use crate::parts::{any, duration, number, seconds};
+use crate::balance;
+use crate::parts::{any, number, seconds, span};
 
 /// What is tried again where nothing is said, and how often.
 const DEFAULT_RETRY_ON: &str =
@@ -41,6 +41,7 @@ pub(super) fn to_cluster(cluster: &str) -> RouteAction {
 #[allow(deprecated)]
 pub(super) fn of(
     model: &Model,
+    viewer: &str,
     config: &Config<VirtualService>,
     http: &HttpRoute,
     port: u16,
@@ -59,13 +60,28 @@ pub(super) fn of(
         Some(retries) => retry(retries),
     };
     let timeout = http.timeout.map_or_else(|| seconds(0), span);
-    Action::Route(RouteAction {
+    let hashes = http.route.iter().filter_map(|route| {
+        let to = &route.destination;
+        let host = resolve_host(&model.mesh, &to.host, &config.namespace);
+        balance::hash_of(model, viewer, &host, &to.subset)
+    });
+    let mut action = RouteAction {
         cluster_specifier: Some(specifier(model, config, http, port)),
         timeout: Some(timeout),
         max_grpc_timeout: Some(timeout),
+        hash_policy: hashes.collect(),
         retry_policy,
         ..RouteAction::default()
-    })
+    };
+    keep_to_the_hash(&mut action);
+    Action::Route(action)
+}
+
+/// A request that is hashed goes to its host, also when it is sent again.
+pub(super) fn keep_to_the_hash(action: &mut RouteAction) {
+    if let (false, Some(retry)) = (action.hash_policy.is_empty(), &mut action.retry_policy) {
+        retry.retry_host_predicate.clear();
+    }
 }
 
 fn specifier(
@@ -154,10 +170,6 @@ fn retry(retries: &Retries) -> Option<RetryPolicy> {
         policy.retry_on = words.join(",");
     }
     Some(policy)
-}
-
-fn span(time: Duration) -> api::envoy::Duration {
-    duration(std::time::Duration::from_nanos(time.nanos))
 }
 
 /// `set` replaces, `add` adds; each sorted by name.

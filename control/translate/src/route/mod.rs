@@ -12,8 +12,8 @@ use api::names::{self, ClusterName};
 use model::kinds::networking::{HttpRoute, VirtualService};
 use model::{Config, Model, Protocol, Service};
 
-use crate::Key;
 use crate::parts::{flag, number};
+use crate::{Key, balance};
 
 /// Bodies of direct responses may be so long.
 const DIRECT_BODY_BYTES_MAX: u32 = 1 << 20;
@@ -107,6 +107,9 @@ impl Hosts<'_> {
         let cluster = ClusterName::outbound(self.port, "", &service.hostname).to_string();
         let mut forward = action::to_cluster(&cluster);
         forward.retry_policy = Some(action::default_retry());
+        let viewer = &self.key.namespace;
+        forward.hash_policy.extend(balance::hash_of(self.model, viewer, &service.hostname, ""));
+        action::keep_to_the_hash(&mut forward);
         vec![route("default", everything(), Action::Route(forward))]
     }
 
@@ -115,7 +118,8 @@ impl Hosts<'_> {
     fn ruled(&self, config: &Config<VirtualService>) -> Vec<Route> {
         let mut found = Vec::new();
         for http in &config.spec.http {
-            let action = action::of(self.model, config, http, self.port);
+            let viewer = &self.key.namespace;
+            let action = action::of(self.model, viewer, config, http, self.port);
             if http.matches.is_empty() {
                 found.push(ruled_route(&http.name, everything(), action, http));
                 break;
