@@ -112,7 +112,7 @@ fn serve_echo(pod: &Pod, address: SocketAddr) {
 fn connect(pod: &Pod, to: SocketAddr) -> TcpStream {
     let stream = pod.namespace.run(move || TcpStream::connect_timeout(&to, PATIENCE));
     let stream = stream.expect("run").expect("connected");
-    stream.set_read_timeout(Some(PATIENCE * 6)).expect("a timeout");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream
 }
 
@@ -136,7 +136,7 @@ fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     loop {
         match stream.read_to_end(&mut read) {
             Ok(_) => return read,
-            Err(why) if why.kind() == ErrorKind::WouldBlock && begun.elapsed() < PATIENCE * 6 => {}
+            Err(why) if why.kind() == ErrorKind::WouldBlock && begun.elapsed() < PATIENCE => {}
             Err(why) => panic!("after {} bytes: {why}", read.len()),
         }
     }

@@ -16,7 +16,7 @@ const APP: u32 = 1000;
 /// The user whose connections the rules let through.
 pub(crate) const PROXY: u32 = 1337;
 /// Longer than anything may take that is not broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An address family: wildcard, a service that nobody owns, where the proxy dials its app from.
 pub(crate) struct Family {
