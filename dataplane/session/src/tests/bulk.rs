@@ -127,7 +127,7 @@ fn a_relay_that_stands_still_is_given_up() {
         let (told, hears) = channel::<()>();
         let hears = Arc::new(std::sync::Mutex::new(hears));
         let server = upstream(half(move |stream| stay(stream, &hears)));
-        let idle = Some(Duration::from_millis(1_200));
+        let idle = Some(Duration::from_secs(4));
         let proxy = Proxy::start(which, http(idle), vec![cluster(0, &[server])]);
         // So little fits into the kernel that bytes move only as fast as they are read.
         let mut client = narrow(proxy.address);
@@ -135,7 +135,7 @@ fn a_relay_that_stands_still_is_given_up() {
         // Longer than the idle time in all, and never standing still for it.
         for _ in 0..10 {
             client.read_exact(&mut vec![0; 512 << 10]).expect("a part");
-            thread::sleep(Duration::from_millis(200));
+            thread::sleep(Duration::from_millis(500));
         }
         // Now nothing more comes, and the proxy gives up.
         let mut rest = Vec::new();
