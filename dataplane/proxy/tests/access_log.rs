@@ -123,7 +123,7 @@ impl Drop for Proxy {
 
 fn exchange(address: SocketAddr, path: &str) -> String {
     let mut client = TcpStream::connect(address).expect("connected");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     client.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("answered");
