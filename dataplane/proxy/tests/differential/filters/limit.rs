@@ -107,7 +107,7 @@ const DESCRIBED: &str = r#"
   typed_config:
     "@type": @LIMIT@
     stat_prefix: limit
-    token_bucket: { max_tokens: 1000, tokens_per_fill: 1000, fill_interval: 1000s }
+    token_bucket: { max_tokens: 1000, tokens_per_fill: 1, fill_interval: 1000s }
     filter_enabled: { default_value: { numerator: 100 } }
     filter_enforced: { default_value: { numerator: 100 } }
     enable_x_ratelimit_headers: DRAFT_VERSION_03
