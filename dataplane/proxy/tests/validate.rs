@@ -21,11 +21,11 @@ fn all_that_is_validated_is_one_reading_of_the_file() {
     let node = "node: { metadata: { NAMESPACE: default, SERVICE_ACCOUNT: app } }\n";
     let clusters = "static_resources: { clusters: [ { name: a, type: STATIC }, @ ] }\n";
     let (good, bad) =
-        (clusters.replace(", @", ""), clusters.replace('@', "{ name: b, lb_policy: 99 }"));
+        (clusters.replace(", @", ""), clusters.replace('@', "{ name: b, connect_timeout: 0s }"));
     let no_address: &[_] = &[("CA_ADDR", "nowhere")];
     let cases: [(&str, &[_], i32, &str); 4] = [
         (&good, &[], 0, "/dev/stdin: good, 0 listeners and 1 clusters\n"),
-        (&bad, &[], 78, "cluster `b`: lb_policy: 99"),
+        (&bad, &[], 78, "cluster `b`: connect_timeout: "),
         // What the agent would be started with is in the same file.
         (&(node.to_owned() + &good), no_address, 71, "CA_ADDR: \"nowhere\" is not of the form"),
         (&good, no_address, 0, "1 clusters\n"),

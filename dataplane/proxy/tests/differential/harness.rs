@@ -101,6 +101,13 @@ pub(crate) struct Curled {
     pub(crate) upstream: Vec<Message>,
 }
 
+impl Curled {
+    /// A reset was there before curl had looked at the answer.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.answer.iter().any(|line| line == "curl: Some(92)")
+    }
+}
+
 impl Pair {
     /// The same request by HTTP/2 to both. `None`: there is no curl.
     pub(crate) fn curl(&self, path: &str, arguments: &[&str]) -> Option<(Curled, Curled)> {
@@ -115,7 +122,7 @@ impl Side {
         let once = || self.curl_once(path, arguments);
         let mut curled = once()?;
         for _ in 0..10 {
-            if !curled.answer.iter().any(|line| line == "curl: Some(92)") {
+            if !curled.is_cut_short() {
                 break;
             }
             curled = once()?;
