@@ -23,8 +23,8 @@ pub(crate) const ACCESS_LOG: &str = concat!(
     "'%RESP(:STATUS)%' %GRPC_STATUS% %ACCESS_LOG_TYPE% %FILTER_STATE(x)%\\n\" } } } }]"
 );
 
-/// Configurations whose lines are compared. (Those of `health` tell how many hosts were tried, which
-/// is chance.)
+/// Configurations whose lines are compared. (Those of `health` tell how many hosts were tried,
+/// which is chance.)
 pub(crate) const COMPARED: &[&str] = &["plain", "routes", "policy", "formats", "headers"];
 
 /// Cases whose lines differ on purpose, and the words of `docs/differences-from-envoy.md` that say

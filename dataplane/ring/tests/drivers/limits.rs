@@ -7,6 +7,7 @@ use ringway_ring::{Failure, Limits, Nanos, Op, Size, Socket, Tag, What};
 
 use crate::common;
 use crate::kit::{Made, World, on_both, pattern};
+use crate::relay::relay_until_full;
 
 on_both!(
     receives_wait_for_buffers,
@@ -168,7 +169,10 @@ fn what_the_kernel_still_reads_is_kept<D: Made>() {
 }
 
 fn no_pipe_means_drained<D: Made>() {
-    let mut world = World::<D>::with(&Limits { pipes: 0, ..Limits::default() });
+    let mut world = World::<D>::with(&Limits { pipes: 1, ..Limits::default() });
+    // The one that there is is full, and nobody empties it.
+    let ((hog, feeder), (sink, _silent)) = (world.pair(), world.outgoing());
+    relay_until_full(&mut world, [hog, sink], &feeder);
     let ((from, mut client), (to, _server)) = (world.pair(), world.outgoing());
     client.write_all(b"some bytes").unwrap();
     world.driver.relay(from, to, u64::MAX).unwrap();

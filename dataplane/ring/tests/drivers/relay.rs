@@ -213,7 +213,7 @@ fn the_destination_fails<D: Made>() {
 }
 
 /// Relays until everything is full, so that the relay still runs however slow this machine is.
-fn relay_until_full<D: Made>(
+pub(crate) fn relay_until_full<D: Made>(
     world: &mut World<D>,
     [from, to]: [Socket; 2],
     mut client: &TcpStream,
