@@ -20,39 +20,64 @@ mod logs;
 #[path = "differential/wire.rs"]
 mod wire;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use cases::Setting;
 use harness::{Judge, Pair};
+
+/// Configurations that are tried at one time: most of it is waiting.
+const AT_ONCE: usize = 4;
+/// What the table must not fall below.
+const REQUESTS_MIN: usize = 400;
+const CONFIGURATIONS_MIN: usize = 73;
 
 #[test]
 fn answers_are_envoys() {
     let Some(judge) = Judge::find("answers_are_envoys") else { return };
-    let mut failures = Vec::new();
-    let mut count = 0;
-    for setting in cases::all() {
-        let pair = Pair::start(&judge, setting.name, &setting.bootstrap());
-        let mut asked = Vec::new();
-        for case in setting.cases {
-            count += 1;
-            let (envoy, ours) = pair.ask(case.request);
-            let name = format!("{}/{}", setting.name, case.name);
-            asked.extend(case.differs.is_none().then(|| pair.asked(name)));
-            match (envoy == ours, case.differs) {
-                (true, None) | (false, Some(_)) => {}
-                (true, Some(line)) => failures.push(format!(
-                    "{}/{}: no longer differs, take it off the list ({line})",
-                    setting.name, case.name
-                )),
-                (false, None) => failures.push(format!(
-                    "{}/{}:\n  sent  {:?}\n  envoy {envoy:#?}\n  ours  {ours:#?}",
-                    setting.name, case.name, case.request
-                )),
+    let settings: Vec<&Setting> = cases::all().collect();
+    let next = AtomicUsize::new(0);
+    let failures = thread::scope(|scope| {
+        let work = || {
+            let mut failures = Vec::new();
+            while let Some(setting) = settings.get(next.fetch_add(1, Ordering::Relaxed)) {
+                failures.extend(differences(&judge, setting));
             }
-        }
-        if logs::COMPARED.contains(&setting.name) {
-            failures.extend(pair.logs_differ(&asked));
-        }
-    }
-    println!("{count} cases compared");
+            failures
+        };
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let ended = workers.into_iter().map(|worker| worker.join().expect("no panic"));
+        ended.flatten().collect::<Vec<_>>()
+    });
+    let count: usize = settings.iter().map(|setting| setting.cases.len()).sum();
+    println!("{count} requests over {} configurations", settings.len());
     assert!(failures.is_empty(), "{} of {count} differ\n{}", failures.len(), failures.join("\n"));
+    assert!(count >= REQUESTS_MIN && settings.len() >= CONFIGURATIONS_MIN);
+}
+
+/// Where the two answer otherwise than the table says.
+fn differences(judge: &Judge, setting: &Setting) -> Vec<String> {
+    let pair = Pair::start(judge, setting.name, &setting.bootstrap());
+    let (mut failures, mut asked) = (Vec::new(), Vec::new());
+    for case in setting.cases {
+        let (envoy, ours) = pair.ask(case.request);
+        let name = format!("{}/{}", setting.name, case.name);
+        match (envoy == ours, case.differs) {
+            (true, None) | (false, Some(_)) => {}
+            (true, Some(line)) => {
+                failures.push(format!("{name}: no longer differs, take it off the list ({line})"));
+            }
+            (false, None) => failures.push(format!(
+                "{name}:\n  sent  {:?}\n  envoy {envoy:#?}\n  ours  {ours:#?}",
+                case.request
+            )),
+        }
+        asked.extend(case.differs.is_none().then(|| pair.asked(name)));
+    }
+    if logs::COMPARED.contains(&setting.name) {
+        failures.extend(pair.logs_differ(&asked));
+    }
+    failures
 }
 
 #[test]

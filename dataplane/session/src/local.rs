@@ -228,6 +228,11 @@ impl<D: Driver> Worker<D> {
         if let Some(filtering) = stream.and_then(|stream| stream.filtering.as_ref()) {
             filters::on_response(filtering, &mut self.io.head, self.io.driver.now());
         }
+        // No length and no body, whatever the route says (RFC 9110, 8.6 and 15.3.5).
+        let is_bodiless = self.io.head.status == 204;
+        if is_bodiless {
+            self.io.head.framing = Framing::None;
+        }
         if is_head && let Framing::Length(length) = self.io.head.framing {
             if length > 0 || down.http().is_some() {
                 self.io.head.set_number(b"content-length", length);
@@ -235,7 +240,7 @@ impl<D: Driver> Worker<D> {
             self.io.head.framing = Framing::None;
         }
         self.send_head(to);
-        if !is_head {
+        if !is_head && !is_bodiless {
             pieces.into_iter().for_each(|piece| self.send_down(to, Piece::Data(piece)));
         }
         self.end_exchange(to);

@@ -5,6 +5,7 @@ mod formats;
 mod headers;
 mod health;
 mod options;
+mod small;
 mod tunnels;
 
 /// One request, as bytes.
@@ -128,7 +129,7 @@ const ALL_UP: &str = r#"virtual_hosts:
 
 /// All configurations.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().chain(options::SETTINGS).chain(tunnels::SETTINGS)
+    SETTINGS.iter().chain(options::SETTINGS).chain(tunnels::SETTINGS).chain(small::SETTINGS)
 }
 
 const SETTINGS: &[Setting] = &[

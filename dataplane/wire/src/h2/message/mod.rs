@@ -229,7 +229,8 @@ impl<'c> Reader<'c> {
     }
 }
 
-/// Crumbs are one field again, in place of the first (RFC 9113, 8.2.3).
+/// Crumbs are one field again, in place of the first (RFC 9113, 8.2.3). Empty ones are left out:
+/// the field would begin or end with a space, which no field may (RFC 9113, 8.2.1).
 fn join_cookies(head: &mut Head) {
     let start = head.bytes_mut().len();
     let mut first = None;
@@ -238,10 +239,13 @@ fn join_cookies(head: &mut Head) {
         if field.known != Known::Cookie {
             continue;
         }
-        if first.is_some() {
+        first.get_or_insert(at);
+        if head.get(field.value).is_empty() {
+            continue;
+        }
+        if head.bytes_mut().len() > start {
             head.bytes_mut().extend_from_slice(b"; ");
         }
-        first.get_or_insert(at);
         head.repeat(field.value);
     }
     let len = head.bytes_mut().len() - start;

@@ -307,3 +307,13 @@ fn the_smallest_table_within_a_frame_is_told_of() {
     let block = server.connection.output().get(9..).expect("a frame").to_vec();
     assert_eq!(block.get(..4), Some(&[0x2a, 0x3f, 0xe1, 0x1f][..]), "{block:02x?}");
 }
+
+#[test]
+fn an_empty_crumb_leaves_no_space_at_an_end() {
+    let mut server = Watched::server();
+    let crumbs =
+        [("cookie", ""), ("cookie", "a=b"), ("cookie", ""), ("cookie", "c"), ("cookie", "")];
+    let head = [block(&GET), block(&crumbs)].concat();
+    server.feed(&frame(Kind::Headers, WHOLE, 1, &head)).expect("a request");
+    assert_eq!(server.log, ["head 1 end GET http://a / None cookie: a=b; c"]);
+}
