@@ -188,7 +188,7 @@ fn segment<'p>(
         match (escaped, *byte) {
             (Some(0), _) => return Err(Refused::Invalid),
             (Some(b'/' | b'\\'), _) if unescapes => return Ok((behind, false)),
-            (Some(plain), _) if is_unreserved(plain) => out.push(plain),
+            (Some(plain), _) if is_unreserved(plain) => push_plain(plain, behind, out),
             (Some(_), _) => out.extend_from_slice(rest.get(..3).unwrap_or_default()),
             (None, b'/' | b'\\') => return Ok((behind, false)),
             (None, raw) if is_escaped_raw(raw) => push_escaped(raw, out),
@@ -197,6 +197,24 @@ fn segment<'p>(
         rest = behind;
     }
     Ok((rest, true))
+}
+
+/// Writes what was escaped. With a `%` that stood for itself it may come to look like an escape:
+/// `%%32f` must not become `%2f`, which the next reader would take for a slash. That `%` is
+/// escaped then, as Envoy does.
+fn push_plain(plain: u8, behind: &[u8], out: &mut Vec<u8>) {
+    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    // Escapes are written whole: a `%` this near the end stands for itself.
+    match *out.as_slice() {
+        [.., b'%'] if is_hex(Some(&plain)) && is_hex(behind.first()) => {
+            out.extend_from_slice(&[b'2', b'5', plain]);
+        }
+        [.., b'%', digit] if is_hex(Some(&digit)) && is_hex(Some(&plain)) => {
+            out.pop();
+            out.extend_from_slice(&[b'2', b'5', digit, plain]);
+        }
+        _ => out.push(plain),
+    }
 }
 
 /// Takes the last segment off. The root stays.

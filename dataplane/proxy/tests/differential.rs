@@ -72,7 +72,7 @@ fn differences(judge: &Judge, setting: &Setting) -> Vec<String> {
                 case.request
             )),
         }
-        asked.extend(case.differs.is_none().then(|| pair.asked(name)));
+        asked.push(pair.asked(name, case.differs.is_none()));
     }
     if logs::COMPARED.contains(&setting.name) {
         failures.extend(pair.logs_differ(&asked));

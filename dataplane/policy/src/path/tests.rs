@@ -57,6 +57,13 @@ fn paths_take_the_form_that_envoy_gives_them() {
         ("/a%", "/a%", "/a%"),
         ("/a%4", "/a%4", "/a%4"),
         ("/a%zz", "/a%zz", "/a%zz"),
+        // What was escaped makes no new escape with a `%` before it.
+        ("/a%%32fb", "/a%252fb", "/a%252fb"),
+        ("/a%%%32%66", "/a%%252f", "/a%%252f"),
+        ("/a/%%32e%%32e/b", "/a/%252e%252e/b", "/a/%252e%252e/b"),
+        ("/a%%41", "/a%A", "/a%A"),
+        ("/a%zz%41", "/a%zzA", "/a%zzA"),
+        ("/%%2e%2e/x", "/%../x", "/%../x"),
         ("/a?x=/../b", "/a?x=/../b", "/a?x=/../b"),
         ("/a/../b?x=%2e%2e/%2f//", "/b?x=%2e%2e/%2f//", "/b?x=%2e%2e/%2f//"),
         ("/a;p/../b", "/b", "/b"),

@@ -74,9 +74,9 @@ impl Pair {
     }
 
     /// What to know of the last request to find its lines in the logs.
-    pub(crate) fn asked(&self, name: String) -> Asked {
+    pub(crate) fn asked(&self, name: String, compared: bool) -> Asked {
         let port = |side: &Side| side.port.load(Ordering::Relaxed);
-        Asked { name, envoy: port(&self.envoy), ours: port(&self.ours) }
+        Asked { name, compared, envoy: port(&self.envoy), ours: port(&self.ours) }
     }
 
     /// What the two logs say differently of these.

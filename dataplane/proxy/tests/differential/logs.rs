@@ -34,6 +34,8 @@ const DIFFER: &[(&str, &str)] = &[("plain/no host", "a request that was refused 
 /// A case that was asked of both, and from which ports.
 pub(crate) struct Asked {
     pub(crate) name: String,
+    /// Its answers are the same, so that its lines have to be.
+    pub(crate) compared: bool,
     pub(crate) envoy: u16,
     pub(crate) ours: u16,
 }
@@ -86,7 +88,14 @@ pub(crate) fn compare(envoy: &Path, ours: &Path, asked: &[Asked]) -> Vec<String>
         (envoy.join().expect("read"), ours)
     });
     let mut failures = Vec::new();
-    for case in asked {
+    // A port that the system gives out twice has the lines of two cases.
+    let shares = |case: &Asked| {
+        let same = asked.iter().filter(|it| it.envoy == case.envoy || it.ours == case.ours);
+        same.count() > 1
+    };
+    let compared: Vec<_> = asked.iter().filter(|it| it.compared && !shares(it)).collect();
+    assert!(compared.len() * 2 > asked.len(), "{} of {}", compared.len(), asked.len());
+    for case in compared {
         let (theirs, own) = (envoy.get(&case.envoy), ours.get(&case.ours));
         let is_meant = DIFFER.iter().any(|(name, _)| *name == case.name);
         if (theirs == own) == is_meant {

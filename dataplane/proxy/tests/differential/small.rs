@@ -22,6 +22,8 @@ const PATHS: &[Case] = &[
     same("encoded letters", get!("/%41%7e%25?%2F//..")),
     same("above the root", get!("/../../a")),
     same("only dots", get!("/..")),
+    same("nested escapes", get!("/a%%32fb%%%32%66%%41")),
+    same("nested dots", get!("/a/%%32e%%32e/b%2%66")),
 ];
 
 /// Requests by HTTP/1.0.
