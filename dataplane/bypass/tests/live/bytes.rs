@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringway_bypass::{Counts, Options};
 
-use crate::stage::{Stage, carried, expect, expect_all, pattern};
+use crate::stage::{Asks, Stage, carried, expect, expect_all, pattern};
 
 /// To the application and back again.
 fn echo(ours: &mut TcpStream, theirs: &mut TcpStream, len: usize) {
@@ -17,7 +17,7 @@ fn echo(ours: &mut TcpStream, theirs: &mut TcpStream, len: usize) {
             let mut read = vec![0; 32 << 10];
             let mut left = len;
             while left > 0 {
-                let n = theirs.read(&mut read).expect("bytes");
+                let n = Asks(theirs).read(&mut read).expect("bytes");
                 assert!(n > 0, "ended early");
                 theirs.write_all(&read[..n]).expect("answered");
                 left -= n;

@@ -9,7 +9,7 @@ use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 use ringway_bypass::Options;
 
-use crate::stage::{PATIENCE, Stage, expect, expect_all, fill, pattern};
+use crate::stage::{Asks, PATIENCE, Stage, expect, expect_all, fill, pattern};
 
 #[test]
 fn what_is_in_flight_arrives_before_the_end() {
@@ -48,7 +48,7 @@ fn nothing_is_sent_after_the_end() {
     ours.shutdown(Shutdown::Write).expect("half-closed");
     assert_eq!(ours.write(b"more").map_err(|e| e.kind()), Err(ErrorKind::BrokenPipe));
     let mut read = String::new();
-    theirs.read_to_string(&mut read).expect("to the end");
+    Asks(&mut theirs).read_to_string(&mut read).expect("to the end");
     assert_eq!(read, "last");
 }
 
@@ -86,7 +86,7 @@ fn a_reset_is_heard_after_what_came_before_it() {
             assert_eq!(why, ErrorKind::ConnectionReset);
             continue;
         }
-        let why = ours.read(&mut [0]).expect_err("reset").kind();
+        let why = Asks(&mut ours).read(&mut [0]).expect_err("reset").kind();
         assert_eq!(why, ErrorKind::ConnectionReset);
     }
 }

@@ -1,9 +1,9 @@
 //! What the tests stand on.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kit::around::skip;
 use kit::net::{Privilege, leave_for_own_namespace, privilege};
@@ -77,17 +77,33 @@ pub(crate) fn pattern(from: usize, len: usize) -> Vec<u8> {
     (from..from + len).map(|at| (at % 251) as u8).collect()
 }
 
+/// A reader that asks again when told "not now": the kernel may wake those that block too early, as
+/// docs/local-bypass.md says. Whoever waits for longer than [`PATIENCE`] is told so.
+pub(crate) struct Asks<'a>(pub(crate) &'a mut TcpStream);
+
+impl Read for Asks<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let begun = Instant::now();
+        loop {
+            match self.0.read(into) {
+                Err(why) if why.kind() == ErrorKind::WouldBlock && begun.elapsed() < PATIENCE => {}
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
 /// Reads so many and looks at each.
 pub(crate) fn expect(stream: &mut TcpStream, from: usize, len: usize) {
     let mut read = vec![0; len];
-    stream.read_exact(&mut read).expect("so many bytes");
+    Asks(stream).read_exact(&mut read).expect("so many bytes");
     assert!(read == pattern(from, len), "bytes {from} to {} are others", from + len);
 }
 
 /// Reads to the end and looks at each.
 pub(crate) fn expect_all(stream: &mut TcpStream, len: usize) {
     let mut read = Vec::new();
-    stream.read_to_end(&mut read).expect("to the end");
+    Asks(stream).read_to_end(&mut read).expect("to the end");
     assert_eq!(read.len(), len);
     assert!(read == pattern(0, len), "bytes have changed places");
 }

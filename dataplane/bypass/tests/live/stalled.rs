@@ -22,6 +22,13 @@ fn tcp_takes_at_most() -> usize {
 /// `more`: what is sent once it reads again. By TCP alone tiny buffers make that slow as well.
 fn check(test: &str, buffer: Option<usize>, piece: usize, more: usize) {
     let Some(stage) = Stage::new(test, &Options::default()) else { return };
+    // TCP's own timer would make every one of them slow; a busy machine some.
+    let flows = (0..3).any(|_| stall(&stage, buffer, piece, more) < Duration::from_secs(2));
+    assert!(flows, "more than two seconds until it flowed again, three times");
+}
+
+/// How long it takes until all has flowed once the reader reads again.
+fn stall(stage: &Stage, buffer: Option<usize>, piece: usize, more: usize) -> Duration {
     let (mut ours, mut theirs) = stage.pair();
     let mut most = tcp_takes_at_most();
     if let Some(bytes) = buffer {
@@ -43,7 +50,6 @@ fn check(test: &str, buffer: Option<usize>, piece: usize, more: usize) {
     });
     expect(&mut theirs, 0, sent + more);
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?} until it flowed again");
     // And small messages find their way past TCP again.
     let mut ours = writer.join().expect("sent");
     let before = crate::stage::carried();
@@ -52,6 +58,7 @@ fn check(test: &str, buffer: Option<usize>, piece: usize, more: usize) {
         expect(&mut theirs, at, 500);
     }
     assert_eq!(crate::stage::carried(), before);
+    took
 }
 
 #[test]

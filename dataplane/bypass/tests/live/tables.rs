@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ringway_bypass::{Counts, Options};
 
-use crate::stage::{PATIENCE, Stage, expect, pattern};
+use crate::stage::{Asks, PATIENCE, Stage, expect, pattern};
 
 /// Ends take their moment.
 fn await_nothing_held(stage: &Stage) {
@@ -62,7 +62,7 @@ fn a_full_table_means_tcp() {
 
 fn expect_one(stream: &mut TcpStream) {
     let mut one = [0];
-    stream.read_exact(&mut one).expect("a byte");
+    Asks(stream).read_exact(&mut one).expect("a byte");
     assert_eq!(&one, b"x");
 }
 
