@@ -219,7 +219,7 @@ fn serve(world: &World, head: &mut Head) {
         local: SocketAddr::from(([10, 0, 0, 2], 80)),
         peer: Some(peer),
         local_uri: "spiffe://td/ns/default/sa/reviews",
-        request_id: b"d3b07384-d9a0-4c9b-8f3e-1c2d3e4f5a6b",
+        request_id: 7,
     };
     let remote = headers::request(head, &context).expect("it may pass");
     let facts =

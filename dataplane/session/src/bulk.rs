@@ -131,13 +131,19 @@ impl<D: Driver> Worker<D> {
 }
 
 /// So much comes at a time that the kernel moves it at less cost than copies of ours would.
-fn flows(from: &Transport) -> bool {
+pub(crate) fn flows(from: &Transport) -> bool {
     from.full_large_reads() >= FULL_READS_TO_RELAY
         && from.receiving() == Receiving::Paused
         && !from.is_secure()
 }
 
-fn begin<D: Driver>(driver: &mut D, from: &mut Transport, to: &Transport, most: u64) -> bool {
+/// The kernel moves what comes from here on, but not more than `most`. False: it does not.
+pub(crate) fn begin<D: Driver>(
+    driver: &mut D,
+    from: &mut Transport,
+    to: &Transport,
+    most: u64,
+) -> bool {
     let begun = !to.is_secure()
         && to.unsent(driver) == 0
         && driver.relay(from.socket, to.socket, most).is_ok();

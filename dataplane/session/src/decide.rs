@@ -57,7 +57,7 @@ impl<D: Driver> Worker<D> {
         let Some(table) = self.table(key) else {
             return Decision::Refuse(Reason::RouteNotFound, None);
         };
-        let request_id = self.io.random.uuid();
+        let request_id = self.io.random.wide();
         let random = self.io.random.next();
         let Some((down, manager)) =
             self.downs.get(key).and_then(|down| Some((down, &**down.manager()?)))
@@ -74,7 +74,7 @@ impl<D: Driver> Worker<D> {
             local: down.facts.destination,
             peer: down.io.peer(),
             local_uri: down.local_uri.as_deref().unwrap_or_default(),
-            request_id: &request_id,
+            request_id,
         };
         let asked_for = head.authority;
         headers::host_form(head, manager.host_form, down.facts.destination.port());

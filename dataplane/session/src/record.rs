@@ -71,6 +71,12 @@ impl Record {
         }
     }
 
+    /// Says what came of it in these words instead.
+    fn tell(&mut self, details: &str) {
+        self.details.clear();
+        self.details.push_str(details);
+    }
+
     /// What came of it, in Envoy's words. A connection's failure stands among the details.
     fn conclude(&mut self, reply: &Reply, details: &str) {
         if let Some(flag) = Flag::named(reply.flag) {
@@ -149,8 +155,7 @@ impl Stream {
     pub(crate) fn note_gone(&mut self, flag: Flag, details: &str) {
         if let Some(record) = &mut self.record {
             record.flags = record.flags.with(Flags::of(flag));
-            record.details.clear();
-            record.details.push_str(details);
+            record.tell(details);
         }
     }
 
@@ -159,8 +164,7 @@ impl Stream {
         if let Some(record) = &mut self.record {
             record.request.clone_from(head);
             record.has_request = true;
-            record.details.clear();
-            record.details.push_str(details);
+            record.tell(details);
         }
     }
 
@@ -224,8 +228,7 @@ impl Stream {
     /// The upstream has answered.
     pub(crate) fn note_answer(&mut self) {
         if let Some(record) = &mut self.record {
-            record.details.clear();
-            record.details.push_str("via_upstream");
+            record.tell("via_upstream");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::snapshot::{Cluster, HttpManager, RouteAction};
+use config::snapshot::{Forward, HttpManager, RouteAction};
 use policy::hash::{self, Origin};
 use policy::headers::{self, Attempt};
 use policy::reply::{self, Reason, Reply};
@@ -294,6 +294,7 @@ impl<D: Driver> Worker<D> {
             return self.answer(asker, Reply { status, ..Reason::ClusterNotFound.reply() });
         };
         let up_form = (cluster.http1.names, cluster.http1.absolute_target);
+        let hashes = cluster.policy.is_hashing();
         let Some(down) = self.downs.get(asker.down) else { return };
         let Some(manager) = down.manager() else { return };
         let continues = waits_for_continue(&self.io.head, down);
@@ -319,15 +320,8 @@ impl<D: Driver> Worker<D> {
                 return self.refuse_along(asker, reason, taken);
             }
         }
-        // As in Envoy what is hashed is what goes up, and only where it decides something.
-        let is_hashing = |cluster: &Arc<Cluster>| cluster.policy.is_hashing();
-        let hashes = self.clusters.cluster(weighted.cluster).is_some_and(is_hashing);
-        let (mut cookies, facts) = (Vec::new(), &down.facts);
-        let hash = forward.hash.first().filter(|_| hashes).and_then(|_| {
-            let client = self.io.client;
-            let origin = Origin { client, peer: facts.source, local: facts.destination };
-            hash::request(&forward.hash, &self.io.head, &origin, |cookie| cookies.push(cookie))
-        });
+        let mut cookies = Vec::new();
+        let hash = hashes.then(|| self.hash(forward, down, &mut cookies)).flatten();
         let Some(entry) = self.streams.get_mut(stream) else { return };
         let framing = entry.request_framing;
         entry.take_form(&mut self.io.head, manager, forward, up_form);
@@ -341,6 +335,10 @@ impl<D: Driver> Worker<D> {
         entry.follow(forward, manager.stream_idle_timeout);
         let is_done = entry.is_request_done;
         entry.taken = Some(taken);
+        if is_done {
+            // Known before it is sent, the first alarm is the only one to be set.
+            entry.start_clock(self.io.driver.now());
+        }
         if continues {
             self.send_continue(asker);
         }
@@ -348,6 +346,13 @@ impl<D: Driver> Worker<D> {
         if is_done {
             self.on_request_done(stream);
         }
+    }
+
+    /// What decides where the request in `io.head` goes: as in Envoy it is hashed as it goes up.
+    fn hash(&self, by: &Forward, down: &Down, cookies: &mut Vec<Vec<u8>>) -> Option<u64> {
+        let (client, facts) = (self.io.client, &down.facts);
+        let origin = Origin { client, peer: facts.source, local: facts.destination };
+        hash::request(&by.hash, &self.io.head, &origin, |cookie| cookies.push(cookie))
     }
 
     fn send_continue(&mut self, to: Asker) {

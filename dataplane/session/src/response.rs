@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use config::snapshot::{NameForm as Names, Point, Retry};
+use config::snapshot::{NameForm as Form, Point, Retry};
 use policy::headers::{self, Attempt};
 use policy::reply::{self, Reason};
 use ring::driver::{Driver, SEND_NOW_BYTES};
 use ring::{Buf, Key};
 use wire::h1::{self, Body, Parsed, Refusal};
-use wire::head::{Framing, Head, Known, NameForm, Version};
+use wire::head::{Framing, Head, Known, NameForm, Names, Version};
 
 use crate::counters::Counter;
 use crate::down::{Down, DownState};
@@ -61,9 +61,7 @@ impl Client {
             body.passed(bytes);
         }
     }
-}
 
-impl Client {
     /// What comes is a tunnel's from the first byte.
     pub(crate) fn tunnel(stream: Key) -> Self {
         Self { phase: Reading::Tunnel, has_begun: true, ..Self::new(stream) }
@@ -251,9 +249,11 @@ impl<D: Driver> Worker<D> {
         let covers = |retry: &Retry| {
             let mut ranges = retry.on_status.iter();
             // As Envoy: no other condition is a reason to press a service that has had enough.
-            match head.values(b"x-envoy-ratelimited").next() {
-                Some(_) => retry.on_rate_limited,
-                None => {
+            let is_limited = head.may_have(Names::of(&[Known::XEnvoyOther]))
+                && head.values(b"x-envoy-ratelimited").next().is_some();
+            match is_limited {
+                true => retry.on_rate_limited,
+                false => {
                     ranges.any(|&(from, to)| (from..=to).contains(&status))
                         || (retry.on_grpc != 0 && has_grpc_status(head, retry.on_grpc))
                 }
@@ -309,7 +309,7 @@ impl<D: Driver> Worker<D> {
         {
             head.set(b"x-request-id", &stream.request_id);
         }
-        if manager.http1.names == Names::Proper && head.name_form == NameForm::Lower {
+        if manager.http1.names == Form::Proper && head.name_form == NameForm::Lower {
             head.name_form = NameForm::Proper;
         }
         self.io.counters.count(class_of(head.status));

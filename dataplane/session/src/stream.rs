@@ -82,6 +82,8 @@ pub(crate) struct Stream {
     /// What the kernel had moved by itself when the idle alarm last looked.
     pub(crate) relayed_seen: u64,
     pub(crate) timer: Option<Timer>,
+    /// When it rings: at the stream's next alarm, or before.
+    rings_at: Nanos,
     /// It is a call by gRPC.
     pub(crate) is_grpc: bool,
     /// What it is to become, if it is agreed on.
@@ -148,6 +150,7 @@ impl Stream {
             active_at: now,
             relayed_seen: 0,
             timer: None,
+            rings_at: now,
             is_grpc: reply::is_grpc(head),
             tunnel: Tunnel::None,
             scheme: scheme_of(head),
@@ -186,6 +189,13 @@ impl Stream {
     /// It waits until then for a filter's sake.
     fn waits_until(&self) -> Option<Nanos> {
         self.filtering.as_ref().and_then(|filtering| filtering.until)
+    }
+
+    /// The route's time runs from now on.
+    pub(crate) fn start_clock(&mut self, now: Nanos) {
+        // The router does not know of it yet while it waits for a filter's sake.
+        let limit = self.forward().filter(|_| self.waits_until().is_none());
+        self.deadline = limit.and_then(|forward| forward.timeout).map(|limit| now.after(limit));
     }
 
     pub(crate) fn forward(&self) -> Option<&Forward> {
@@ -245,9 +255,15 @@ impl Stream {
         let idle = self.idle_limit.map(|limit| self.active_at.after(limit));
         let whole = self.returning.as_ref().and_then(|returning| returning.whole_by);
         let waits = self.waits_until();
-        let attempt = [self.try_deadline, self.retry_at, waits];
-        let all = [self.ends_by, self.deadline, idle, whole].into_iter().chain(attempt);
-        all.flatten().min()
+        let attempt = sooner(sooner(self.try_deadline, self.retry_at), waits);
+        sooner(sooner(sooner(self.ends_by, self.deadline), sooner(idle, whole)), attempt)
+    }
+}
+
+fn sooner(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -495,16 +511,19 @@ impl<D: Driver> Worker<D> {
         if stream.tunnel == Tunnel::Open {
             return;
         }
-        // The router does not know of it yet while it waits for a filter's sake.
-        let limit = stream.forward().filter(|_| stream.waits_until().is_none());
-        stream.deadline = limit.and_then(|f| f.timeout).map(|limit| now.after(limit));
+        stream.start_clock(now);
         self.set_alarm(key);
     }
 
+    /// The timer is moved only where an alarm comes nearer; when it rings too early it is set
+    /// again.
     pub(crate) fn set_alarm(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let at = stream.next_alarm();
-        self.io.rearm(&mut stream.timer, at, Alarm::Stream(key));
+        let Some(at) = stream.next_alarm() else { return };
+        if stream.timer.is_none() || at < stream.rings_at {
+            stream.rings_at = at;
+            self.io.rearm(&mut stream.timer, Some(at), Alarm::Stream(key));
+        }
     }
 
     pub(crate) fn on_stream_alarm(&mut self, key: Key) {

@@ -8,9 +8,9 @@ use ring::driver::{Driver, RelayEnd, Relayed};
 use ring::{Buf, Key};
 use upstream::Outcome;
 
+use crate::bulk;
 use crate::counters::Counter;
 use crate::down::DownState;
-use crate::limits::FULL_READS_TO_RELAY;
 use crate::transport::Receiving;
 use crate::up::{For, UpState};
 use crate::worker::Worker;
@@ -182,18 +182,9 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return false };
         let DownState::Tcp(tcp) = &down.state else { return false };
         let Some(up) = tcp.up.and_then(|up| self.ups.get(up)) else { return false };
-        let pays = down.io.full_large_reads() >= FULL_READS_TO_RELAY
-            && down.io.receiving() == Receiving::Paused
-            && !down.io.is_secure()
-            && !up.io.is_secure()
-            && down.held.is_empty();
-        let begun = pays
-            && up.io.unsent(&self.io.driver) == 0
-            && self.io.driver.relay(down.io.socket, up.io.socket, u64::MAX).is_ok();
-        if begun {
-            down.io.relaying();
-        }
-        begun
+        bulk::flows(&down.io)
+            && down.held.is_empty()
+            && bulk::begin(&mut self.io.driver, &mut down.io, &up.io, u64::MAX)
     }
 
     /// The same for the upstream's direction.
@@ -201,17 +192,7 @@ impl<D: Driver> Worker<D> {
         let (Some(up), Some(down)) = (self.ups.get_mut(key), self.downs.get(down)) else {
             return false;
         };
-        let pays = up.io.full_large_reads() >= FULL_READS_TO_RELAY
-            && up.io.receiving() == Receiving::Paused
-            && !up.io.is_secure()
-            && !down.io.is_secure();
-        let begun = pays
-            && down.io.unsent(&self.io.driver) == 0
-            && self.io.driver.relay(up.io.socket, down.io.socket, u64::MAX).is_ok();
-        if begun {
-            up.io.relaying();
-        }
-        begun
+        bulk::flows(&up.io) && bulk::begin(&mut self.io.driver, &mut up.io, &down.io, u64::MAX)
     }
 
     /// A relay from the client has ended or run dry.

@@ -399,10 +399,8 @@ impl<D: Driver> Worker<D> {
             }
         }
     }
-}
 
-/// Whoever a connection was made for is told why it could not be.
-impl<D: Driver> Worker<D> {
+    /// Whoever the connection was made for is told why it could not be.
     fn note_unconnected(&mut self, purpose: For, failure: &'static str) {
         match purpose {
             For::Stream(key) => {

@@ -1,5 +1,6 @@
 //! The loop of one core: events in, operations out, and the tables between.
 
+use std::fmt::Write;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
@@ -331,54 +332,48 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A version 4 UUID as text (RFC 9562).
-    pub(crate) fn uuid(&mut self) -> [u8; 36] {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut bits = (u128::from(self.next()) << 64) | u128::from(self.next());
-        bits = (bits & !(0xf << 76)) | (0x4 << 76);
-        bits = (bits & !(0x3 << 62)) | (0x2 << 62);
-        let mut shift = 128;
-        std::array::from_fn(|at| match at {
-            8 | 13 | 18 | 23 => b'-',
-            _ => {
-                shift -= 4;
-                HEX.get((bits >> shift) as usize & 0xf).copied().unwrap_or(b'0')
-            }
-        })
+    /// As many bits as a UUID has.
+    pub(crate) fn wide(&mut self) -> u128 {
+        (u128::from(self.next()) << 64) | u128::from(self.next())
     }
 }
 
 /// The `date` header's value, made once a second.
 pub(crate) struct DateLine {
-    wall: SystemTime,
-    start: Nanos,
-    second: Option<u64>,
+    /// When the driver's clock stood at zero, in nanoseconds since 1970.
+    epoch: u64,
+    /// The text holds until then, by the driver's clock.
+    until: u64,
     text: String,
 }
 
 impl DateLine {
     fn new(wall: SystemTime, start: Nanos) -> Self {
-        Self { wall, start, second: None, text: String::new() }
+        let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let wall = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        Self { epoch: wall.saturating_sub(start.0), until: 0, text: String::new() }
     }
 
-    /// The time when the driver's clock stood at zero, in nanoseconds since 1970.
+    /// When the driver's clock stood at zero, in nanoseconds since 1970.
     pub(crate) fn epoch(&self) -> u64 {
-        let since = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).saturating_sub(self.start.0)
+        self.epoch
     }
 
     pub(crate) fn at(&mut self, now: Nanos) -> &[u8] {
-        let time = self.wall + Duration::from_nanos(now.0.saturating_sub(self.start.0));
-        let second = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if self.second != Some(second) {
-            self.second = Some(second);
-            self.text.clear();
-            // Writing to a string cannot fail.
-            let _ = std::fmt::Write::write_fmt(
-                &mut self.text,
-                format_args!("{}", httpdate::HttpDate::from(time)),
-            );
+        if now.0 >= self.until {
+            self.renew(now);
         }
         self.text.as_bytes()
+    }
+
+    #[cold]
+    fn renew(&mut self, now: Nanos) {
+        const SECOND: u64 = 1_000_000_000;
+        let second = self.epoch.saturating_add(now.0) / SECOND;
+        self.until = ((second + 1) * SECOND).saturating_sub(self.epoch);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+        self.text.clear();
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "{}", httpdate::HttpDate::from(time));
     }
 }

@@ -191,9 +191,8 @@ impl Head {
 
     /// The name as it came, whatever has become of the field since.
     pub(crate) fn kept_name(&self, name: &[u8]) -> Option<&[u8]> {
-        let mut lines = self.kept.split(|byte| *byte == b'\n').skip(1);
-        lines.find_map(|line| {
-            let (found, behind) = line.split_at_checked(name.len())?;
+        memchr::memchr_iter(b'\n', &self.kept).find_map(|end| {
+            let (found, behind) = self.kept.get(end + 1..)?.split_at_checked(name.len())?;
             (found.eq_ignore_ascii_case(name) && behind.first() == Some(&b':')).then_some(found)
         })
     }
@@ -205,44 +204,9 @@ impl Head {
         extra.clone_from(&other.extra);
         kept.clone_from(&other.kept);
         fields.clone_from(&other.fields);
-        let Self {
-            base: _,
-            extra: _,
-            kept: _,
-            fields: _,
-            names,
-            method,
-            path,
-            scheme,
-            authority,
-            status,
-            version,
-            framing,
-            keep_alive,
-            upgrade,
-            name_form,
-            absolute,
-        } = *other;
         let (base, extra) = (std::mem::take(base), std::mem::take(extra));
         let (kept, fields) = (std::mem::take(kept), std::mem::take(fields));
-        *self = Self {
-            base,
-            extra,
-            kept,
-            fields,
-            names,
-            method,
-            path,
-            scheme,
-            authority,
-            status,
-            version,
-            framing,
-            keep_alive,
-            upgrade,
-            name_form,
-            absolute,
-        };
+        *self = Self { base, extra, kept, fields, ..*other };
     }
 
     /// Starts a head on these bytes, for a codec to fill in spans over them.
@@ -375,7 +339,7 @@ impl Head {
     pub fn lower(&mut self, span: Span) {
         let start = span.start as usize;
         if let Some(bytes) = self.base.get_mut(start..start.saturating_add(span.len as usize)) {
-            bytes.make_ascii_lowercase();
+            lower(bytes);
         }
     }
 
@@ -384,18 +348,18 @@ impl Head {
     /// Appends nothing and says false if the name is empty or if name or value hold CR, LF or
     /// NUL: what is written here is not read again before it goes out.
     pub fn append(&mut self, name: &[u8], value: &[u8]) -> bool {
-        let breaks = |bytes| memchr::memchr3(b'\r', b'\n', 0, bytes).is_some();
-        if name.is_empty() || breaks(name) || breaks(value) {
+        let known = Known::of(name);
+        let is_new = matches!(known, Known::Other | Known::XEnvoyOther);
+        if name.is_empty() || (is_new && breaks(name)) || breaks(value) {
             return false;
         }
-        let field = Field {
-            name: self.add_bytes(name),
-            value: self.add_bytes(value),
-            known: Known::of(name),
-            is_secret: false,
-        };
-        self.push(field);
+        self.add(name, known, value);
         true
+    }
+
+    fn add(&mut self, name: &[u8], known: Known, value: &[u8]) {
+        let (name, value) = (self.add_bytes(name), self.add_bytes(value));
+        self.push(Field { name, value, known, is_secret: false });
     }
 
     /// Removes every field of that name, then appends one. The name must be lower case. False as
@@ -460,6 +424,32 @@ impl Head {
         }
         self.fields.retain(|field| field.name != GONE);
     }
+}
+
+/// What would end a line too soon, or what comes behind it.
+fn breaks(bytes: &[u8]) -> bool {
+    memchr::memchr3(b'\r', b'\n', 0, bytes).is_some()
+}
+
+/// Lowers letters, eight bytes at a time: names are mostly longer than that, and few are much
+/// longer.
+fn lower(bytes: &mut [u8]) {
+    bytes.as_chunks_mut().0.iter_mut().for_each(lower_word);
+    match bytes.last_chunk_mut() {
+        // Some of these are lower by now, which they may be twice.
+        Some(word) => lower_word(word),
+        None => bytes.make_ascii_lowercase(),
+    }
+}
+
+/// Sets the bit that makes a letter small in each byte that is a capital.
+fn lower_word(bytes: &mut [u8; 8]) {
+    const ALL: u64 = u64::MAX / 0xff;
+    let word = u64::from_ne_bytes(*bytes);
+    let low = word & (ALL * 0x7f);
+    // The top bit of each byte: from 'A' on, and behind 'Z'. Without it no byte reaches the next.
+    let (from_a, behind_z) = (low + ALL * (0x80 - 0x41), low + ALL * (0x80 - 0x5b));
+    *bytes = (word | (((from_a ^ behind_z) & !word & (ALL * 0x80)) >> 2)).to_ne_bytes();
 }
 
 /// Finds a name among those of its length, each compared as a number or two.

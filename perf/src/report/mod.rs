@@ -47,7 +47,10 @@ pub(crate) fn write(
 /// `perf/results/DATE` in the source tree.
 fn default_folder() -> PathBuf {
     let date = jiff::Zoned::now().date().to_string();
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(date)
+    // Asked when it runs: the program may have been built for another clone.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR");
+    let here = here.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.join("results").join(date)
 }
 
 /// One HDR log a table, a line for each peer, and both pictures.

@@ -1,6 +1,5 @@
 //! `envoy.filters.http.local_ratelimit`: how many requests, and which.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use config::snapshot::{
@@ -10,9 +9,9 @@ use ipnet::IpNet;
 use wire::head::Head;
 
 use super::Answer;
-use crate::headers;
-use crate::matcher;
+use crate::headers::{self, text};
 use crate::reply::Reason;
+use crate::{matcher, scratch};
 
 /// What a request is described by.
 #[derive(Clone, Copy, Debug)]
@@ -135,60 +134,65 @@ fn is_described(limit: &LocalRateLimit, asked: &LimitDescriptor, request: &Descr
 /// Described in this way the request is this one.
 fn is(way: &RateLimit, asked: &LimitDescriptor, request: &Described<'_>) -> bool {
     let mut entries = asked.entries.iter();
-    for action in &way.actions {
-        match entry(action, request) {
-            Entry::Made(key, value) => match entries.next() {
-                Some((wanted_key, wanted)) if **wanted_key == *key && **wanted == *value => {}
-                _ => return false,
-            },
-            Entry::Skipped => {}
-            Entry::Nothing => return false,
-        }
-    }
-    entries.next().is_none()
+    let fits = way.actions.iter().all(|action| {
+        entry(action, request, |entry| match entry {
+            Entry::Made(key, value) => entries
+                .next()
+                .is_some_and(|(wanted_key, wanted)| **wanted_key == *key && **wanted == *value),
+            Entry::Skipped => true,
+            Entry::Nothing => false,
+        })
+    });
+    fits && entries.next().is_none()
 }
 
 enum Entry<'r> {
-    Made(&'r [u8], Cow<'r, [u8]>),
+    Made(&'r [u8], &'r [u8]),
     /// The description goes on without it.
     Skipped,
     /// There is no description.
     Nothing,
 }
 
-fn entry<'r>(action: &'r LimitAction, request: &Described<'r>) -> Entry<'r> {
+/// What this action says of the request, judged where it stands: nothing is allocated for it.
+fn entry(
+    action: &LimitAction,
+    request: &Described<'_>,
+    judge: impl FnOnce(Entry<'_>) -> bool,
+) -> bool {
     match action {
-        LimitAction::DestinationCluster => match request.cluster {
-            Some(name) => Entry::Made(b"destination_cluster", name.as_bytes().into()),
+        LimitAction::DestinationCluster => judge(match request.cluster {
+            Some(name) => Entry::Made(b"destination_cluster", name.as_bytes()),
             None => Entry::Nothing,
-        },
+        }),
         LimitAction::Value { of, key, skips } => {
             let value = match of {
                 ValueOf::Header(name) => matcher::first_value(request.head, name),
                 ValueOf::Query(name) => matcher::parameter(name, request.head.path()),
             };
-            match value {
-                Some(value) => Entry::Made(key, value.into()),
+            judge(match value {
+                Some(value) => Entry::Made(key, value),
                 None if *skips => Entry::Skipped,
                 None => Entry::Nothing,
-            }
+            })
         }
-        LimitAction::RemoteAddress => {
-            Entry::Made(b"remote_address", request.remote.to_string().into_bytes().into())
-        }
+        LimitAction::RemoteAddress => scratch::with(|out| {
+            text::write(out, request.remote);
+            judge(Entry::Made(b"remote_address", out))
+        }),
         LimitAction::MaskedRemoteAddress(v4, v6) => {
             let length = if request.remote.is_ipv4() { *v4 } else { *v6 };
             match IpNet::new(request.remote, length) {
-                Ok(net) => {
-                    let text = net.trunc().to_string().into_bytes();
-                    Entry::Made(b"masked_remote_address", text.into())
-                }
-                Err(_) => Entry::Nothing,
+                Ok(net) => scratch::with(|out| {
+                    text::write(out, net.trunc());
+                    judge(Entry::Made(b"masked_remote_address", out))
+                }),
+                Err(_) => judge(Entry::Nothing),
             }
         }
         LimitAction::Fixed { when, key, value } => {
             let holds = when.as_ref().is_none_or(|(wanted, all)| asks(wanted, request) == *all);
-            if holds { Entry::Made(key, (&**value).into()) } else { Entry::Nothing }
+            judge(if holds { Entry::Made(key, value) } else { Entry::Nothing })
         }
     }
 }

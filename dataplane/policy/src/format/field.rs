@@ -120,8 +120,9 @@ fn decode(mut text: &[u8], out: &mut Vec<u8>) {
 
 /// An authority without its port.
 pub(super) fn without_port(authority: &[u8]) -> &[u8] {
-    let Some(colon) = memchr::memrchr(b':', authority) else { return authority };
-    let (host, port) = authority.split_at(colon);
-    let is_port = port.len() > 1 && port.iter().skip(1).all(u8::is_ascii_digit);
-    if is_port { host } else { authority }
+    let is_number = |port: &[u8]| !port.is_empty() && port.iter().all(u8::is_ascii_digit);
+    match matcher::split_port(authority) {
+        Some((host, port)) if is_number(port) => host,
+        _ => authority,
+    }
 }

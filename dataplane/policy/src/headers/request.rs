@@ -30,8 +30,8 @@ pub struct RequestContext<'c> {
     pub peer: Option<&'c Peer>,
     /// The URI SAN of our own certificate for `By=`; empty: left out.
     pub local_uri: &'c str,
-    /// A fresh UUID, used where the request has no id that may stay.
-    pub request_id: &'c [u8],
+    /// Random bits, which its id is made of where it has none that may stay.
+    pub request_id: u128,
 }
 
 /// What [`forward`] needs to know of the attempt.
@@ -155,14 +155,11 @@ pub fn host_form(head: &mut Head, form: HostForm, port: u16) {
 
 /// Host and port, the latter as it is written and as a number.
 fn split_port(authority: &[u8]) -> (&[u8], Option<(&[u8], u16)>) {
-    let Some(colon) = memchr::memrchr(b':', authority) else { return (authority, None) };
-    let is_inside = memchr::memrchr(b']', authority).is_some_and(|bracket| bracket > colon);
-    let Some((host, text)) = authority.split_at_checked(colon) else { return (authority, None) };
-    let text = text.get(1..).unwrap_or_default();
-    match std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
-        Some(port) if !is_inside => (host, Some((text, port))),
-        _ => (authority, None),
-    }
+    let number = |text| std::str::from_utf8(text).ok()?.parse().ok();
+    let found = matcher::split_port(authority);
+    found
+        .and_then(|(host, text)| Some((host, Some((text, number(text)?)))))
+        .unwrap_or((authority, None))
 }
 
 /// Names with an underscore: refused (false), or taken out.
@@ -210,8 +207,22 @@ fn request_id(head: &mut Head, context: &RequestContext<'_>, is_edge: bool) {
     let believed = !is_edge || manager.preserve_external_request_id;
     let there = head.value(Known::XRequestId).is_some();
     if manager.generate_request_id && !(there && believed) {
-        head.set(b"x-request-id", context.request_id);
+        head.set(b"x-request-id", &uuid(context.request_id));
     }
+}
+
+/// These bits as a UUID of version 4 (RFC 9562, 5.4).
+fn uuid(random: u128) -> [u8; 36] {
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    let bits = (random & !(0xf << 76 | 0x3 << 62)) | 0x4 << 76 | 0x2 << 62;
+    let mut text = [b'-'; 36];
+    for (place, byte) in PLACES.into_iter().zip(bits.to_be_bytes()) {
+        if let Some(pair) = text.get_mut(place..place + 2) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+        }
+    }
+    text
 }
 
 /// What steers Envoy's router, and what only we may say. From a request that is not internal it is

@@ -25,7 +25,8 @@ fn arrive(head: &mut Head, manager: &HttpManager, source: &str, peer: Option<&Pe
         local: SocketAddr::from(([192, 0, 2, 2], 8080)),
         peer,
         local_uri: "spiffe://td/ns/b/sa/server",
-        request_id: ID.as_bytes(),
+        // Version and variant are not among them.
+        request_id: 0xd3b0_7384_d9a0_fc9b_cf3e_1c2d_3e4f_5a6b,
     };
     request(head, &context).expect("it may pass")
 }

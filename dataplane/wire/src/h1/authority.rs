@@ -4,8 +4,18 @@
 /// implementations could take differently: no user information, no percent-encoding, no empty
 /// host before a port, no empty port and none beyond 65535.
 pub fn is_valid(authority: &[u8]) -> bool {
-    let (host, port) = split(authority);
-    is_host(host) && port.is_none_or(is_port)
+    if authority.first() == Some(&b'[') {
+        let (host, port) = split(authority);
+        return is_literal(host) && port.is_none_or(is_port);
+    }
+    let is_name = |byte: &u8| NAME_BYTES.get(usize::from(*byte)) == Some(&true);
+    let end = authority.iter().position(|byte| !is_name(byte)).unwrap_or(authority.len());
+    match authority.split_at_checked(end) {
+        None | Some(([], _)) => false,
+        Some((_, [])) => true,
+        Some((_, [b':', port @ ..])) => is_port(port),
+        Some(_) => false,
+    }
 }
 
 /// Whether this is a host with a port, as CONNECT asks for.
@@ -26,22 +36,27 @@ fn split(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-fn is_host(host: &[u8]) -> bool {
+/// An IP literal without a zone.
+fn is_literal(host: &[u8]) -> bool {
+    let is_of_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
     match host {
-        [] => false,
-        // An IP literal without a zone.
-        [b'[', address @ .., b']'] => {
-            !address.is_empty()
-                && address
-                    .iter()
-                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
-        }
-        name => name.iter().all(|&byte| is_name_byte(byte)),
+        [b'[', address @ .., b']'] => !address.is_empty() && address.iter().all(is_of_address),
+        _ => false,
     }
 }
 
+/// Which bytes a name may have: every request's host is looked up in it.
+const NAME_BYTES: [bool; 256] = {
+    let (mut bytes, mut at) = ([false; 256], 0_usize);
+    while at < bytes.len() {
+        bytes[at] = is_name_byte(at as u8);
+        at += 1;
+    }
+    bytes
+};
+
 /// Unreserved characters and sub-delimiters of RFC 3986.
-fn is_name_byte(byte: u8) -> bool {
+const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'!' | b'$' | b'&'..=b'.' | b';' | b'=' | b'_' | b'~')
 }

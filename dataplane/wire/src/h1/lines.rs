@@ -13,6 +13,27 @@ pub(super) struct Lines<'a> {
     pub(super) fields: usize,
 }
 
+/// The head that was just read as these fields, if its lines are as [`whole`] wants them: then they
+/// need not be looked for once more. Each field line begins behind a CRLF, and so does the empty
+/// one; only what came before the start line is left to [`whole`].
+pub(super) fn read<'a>(
+    bytes: &'a [u8],
+    consumed: usize,
+    fields: &[httparse::Header<'_>],
+    limits: &Limits,
+) -> Option<Lines<'a>> {
+    let head = bytes.get(..consumed)?;
+    let is_even = consumed <= limits.head_bytes_max
+        && fields.len() <= limits.fields_max
+        && !matches!(head.first(), Some(b'\r' | b'\n'))
+        && head.ends_with(b"\r\n\r\n")
+        && fields.iter().all(|field| {
+            let start = (field.name.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+            head.get(start.wrapping_sub(2)..start) == Some(b"\r\n")
+        });
+    is_even.then_some(Lines { head, consumed, fields: fields.len() })
+}
+
 /// The whole head at the front of `bytes`, or `None` if more must come.
 ///
 /// Lines end in CRLF. RFC 9112, 2.2 lets a recipient take a bare LF too; as not every recipient

@@ -16,6 +16,28 @@ use crate::head::{Framing, Head, Known, Span, Version};
 /// character but `#`; normalising it is the caller's. CONNECT leaves the path empty. An `upgrade`
 /// to h2c is taken out, as Envoy does.
 pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<Parsed, Refusal> {
+    let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let read = httparse::ParserConfig::default().parse_request_with_uninit_headers(
+        &mut request,
+        bytes,
+        &mut headers,
+    );
+    if let Ok(httparse::Status::Complete(consumed)) = read
+        && let Some(lines) = lines::read(bytes, consumed, request.headers, limits)
+    {
+        return take(head, &lines, &request, limits);
+    }
+    line_by_line(bytes, limits, head)
+}
+
+/// Reads what is not whole or not right: the lines first, which say what is wrong.
+#[cold]
+pub(super) fn line_by_line(
+    bytes: &[u8],
+    limits: &Limits,
+    head: &mut Head,
+) -> Result<Parsed, Refusal> {
     let Some(lines) = lines::whole(bytes, limits)? else {
         check_beginning(bytes, limits)?;
         return Ok(Parsed::Partial);
@@ -26,6 +48,16 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
     httparse::ParserConfig::default()
         .parse_request_with_uninit_headers(&mut request, lines.head, room)
         .map_err(|error| refuse(error, lines.head))?;
+    take(head, &lines, &request, limits)
+}
+
+/// Takes into the head what was read of it.
+fn take(
+    head: &mut Head,
+    lines: &Lines<'_>,
+    request: &httparse::Request<'_, '_>,
+    limits: &Limits,
+) -> Result<Parsed, Refusal> {
     let method = request.method.unwrap_or_default().as_bytes();
     let target = request.path.unwrap_or_default().as_bytes();
     if !is_method(method, limits) {
@@ -41,7 +73,7 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
         _ if limits.accept_http_10 => Version::Http10,
         _ => return Err(refusal::VERSION),
     };
-    fill_in(head, &lines, target, request.headers, limits)?;
+    fill_in(head, lines, target, request.headers, limits)?;
     Ok(Parsed::Complete { consumed: lines.consumed })
 }
 

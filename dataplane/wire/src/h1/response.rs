@@ -3,8 +3,9 @@
 use std::mem::MaybeUninit;
 
 use super::fields::Facts;
+use super::lines::{self, Lines};
 use super::refusal::{self, Refusal};
-use super::{FIELDS_MAX, Limits, Parsed, fields, lines};
+use super::{FIELDS_MAX, Limits, Parsed, fields};
 use crate::head::{Framing, Head, Version};
 
 /// What must be known of the request to read its response (RFC 9112, 6.3).
@@ -49,6 +50,29 @@ fn read(bytes: &[u8], to: ResponseTo, limits: &Limits, head: &mut Head) -> Resul
     if bytes.get(..seen) != VERSION.get(..seen) {
         return Err(refusal::START_LINE);
     }
+    let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let read = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        bytes,
+        &mut headers,
+    );
+    if let Ok(httparse::Status::Complete(consumed)) = read
+        && let Some(lines) = lines::read(bytes, consumed, response.headers, limits)
+    {
+        return take(head, &lines, &response, to, limits);
+    }
+    line_by_line(bytes, to, limits, head)
+}
+
+/// Reads what is not whole or not right: the lines first, which say what is wrong.
+#[cold]
+pub(super) fn line_by_line(
+    bytes: &[u8],
+    to: ResponseTo,
+    limits: &Limits,
+    head: &mut Head,
+) -> Result<Parsed, Refusal> {
     let Some(lines) = lines::whole(bytes, limits)? else { return Ok(Parsed::Partial) };
     let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut []);
@@ -56,6 +80,17 @@ fn read(bytes: &[u8], to: ResponseTo, limits: &Limits, head: &mut Head) -> Resul
     httparse::ParserConfig::default()
         .parse_response_with_uninit_headers(&mut response, lines.head, room)
         .map_err(|error| refuse(error, lines.head))?;
+    take(head, &lines, &response, to, limits)
+}
+
+/// Takes into the head what was read of it.
+fn take(
+    head: &mut Head,
+    lines: &Lines<'_>,
+    response: &httparse::Response<'_, '_>,
+    to: ResponseTo,
+    limits: &Limits,
+) -> Result<Parsed, Refusal> {
     head.start(lines.head);
     if limits.keeps_names {
         head.keep_names(lines.head);

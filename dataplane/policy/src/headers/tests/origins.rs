@@ -79,7 +79,7 @@ fn extensions_are_asked_in_order() {
         local: "127.0.0.1:80".parse().expect("an address"),
         peer: None,
         local_uri: "",
-        request_id: ID.as_bytes(),
+        request_id: 0xd3b0_7384_d9a0_4c9b_8f3e_1c2d_3e4f_5a6b,
     };
     let rejected = request(&mut head("GET / HTTP/1.1\nhost: a"), &context);
     assert_eq!(rejected.map_err(|rejected| rejected.status), Err(429));

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::lines;
+use super::super::{lines, request, response};
 use super::bodies::decode;
 use super::*;
 
@@ -83,6 +83,42 @@ proptest! {
                 || (again.framing, head.framing) == (Framing::Length(0), Framing::None);
             prop_assert!(same, "{:?} became {:?}", head.framing, again.framing);
         }
+    }
+
+    #[test]
+    fn what_is_read_at_once_is_what_is_read_line_by_line(any in soup(), rest in soup()) {
+        let whole = [b"GET / HTTP/1.1\r\nHost: a\r\n".as_slice(), &rest, b"\r\n\r\n"].concat();
+        let limits = Limits::default();
+        for bytes in [&any, &whole] {
+            let (mut one, mut other) = (Head::default(), Head::default());
+            let quick = parse_request(bytes, &limits, &mut one);
+            let slow = request::line_by_line(bytes, &limits, &mut other);
+            prop_assert_eq!(&quick, &slow);
+            let same = format!("{one:?}") == format!("{other:?}");
+            prop_assert!(quick.is_err() || same);
+        }
+        let bytes = [b"HTTP/1.1 200 OK\r\n".as_slice(), &rest, b"\r\n\r\n"].concat();
+        let (mut one, mut other) = (Head::default(), Head::default());
+        let to = ResponseTo::default();
+        let quick = parse_response(&bytes, to, &limits, &mut one);
+        let slow = response::line_by_line(&bytes, to, &limits, &mut other);
+        prop_assert_eq!(&quick, &slow.map_err(Refusal::of_response));
+        let same = format!("{one:?}") == format!("{other:?}");
+        prop_assert!(quick.is_err() || same);
+    }
+
+    #[test]
+    fn letters_are_lowered_and_nothing_else(
+        bytes in prop::collection::vec(any::<u8>(), 0..40),
+        (start, len) in (0_usize..40, 0_usize..40),
+    ) {
+        let (start, len) = (start.min(bytes.len()), len.min(bytes.len().saturating_sub(start)));
+        let mut expected = bytes.clone();
+        expected[start..start + len].make_ascii_lowercase();
+        let mut head = Head::default();
+        head.start(&bytes);
+        head.lower(head.span(start, len));
+        prop_assert_eq!(head.base(), expected);
     }
 
     #[test]
