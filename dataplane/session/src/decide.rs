@@ -73,7 +73,7 @@ impl<D: Driver> Worker<D> {
             source: down.facts.source,
             local: down.facts.destination,
             peer: down.io.peer(),
-            local_uri: down.local_uri.as_deref().unwrap_or_default(),
+            local_uri: down.io.local_uri(),
             request_id,
         };
         let asked_for = head.authority;
@@ -123,23 +123,17 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// The route table in force for this connection's manager.
+    /// The route table in force for this connection's manager, which follows the configuration.
     fn table(&mut self, key: Key) -> Option<Table> {
-        let generation = self.view.generation();
         let serving = self.downs.get_mut(key)?.serving_mut()?;
-        if let Some((of, table)) = &serving.table
-            && *of == generation
-        {
+        if let Some(table) = &serving.table {
             return Some(Rc::clone(table));
         }
         let table = match &serving.manager.routes {
             Routes::Named(name) => Rc::clone(self.view.table(name)?),
-            Routes::Inline(table) => match &serving.table {
-                Some((_, own)) => Rc::clone(own),
-                None => Rc::new(Arc::clone(table)),
-            },
+            Routes::Inline(table) => Rc::new(Arc::clone(table)),
         };
-        serving.table = Some((generation, Rc::clone(&table)));
+        serving.table = Some(Rc::clone(&table));
         Some(table)
     }
 }

@@ -42,11 +42,12 @@ pub(crate) struct Down {
     pub(crate) timer: Option<Timer>,
     /// When the timer rings, while it is set for patience.
     pub(crate) rings_at: Nanos,
-    /// Our own SPIFFE id on this connection, where a header is to tell it.
-    pub(crate) local_uri: Option<Box<str>>,
     /// What logs want to know of it, where there are any.
     pub(crate) record: Option<Box<ConnectionRecord>>,
 }
+
+// Ten thousand clients may be idle: what few of them have stands behind a pointer.
+const _: () = assert!(size_of::<Down>() <= 224);
 
 /// What a client's connection is doing.
 pub(crate) enum DownState {
@@ -112,7 +113,6 @@ impl Down {
             state,
             timer: None,
             rings_at: Nanos(0),
-            local_uri: None,
             record: None,
         }
     }
@@ -339,7 +339,7 @@ impl<D: Driver> Worker<D> {
                 if tells_certificates(manager)
                     && let Some(context) = &chain.tls
                 {
-                    down.local_uri = Some(context.local_uri().into());
+                    down.io.tell_local_uri(context.local_uri());
                 }
                 let (now, random) = (self.io.driver.now(), self.io.random.next());
                 let generation = self.view.generation();

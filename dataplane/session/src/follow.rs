@@ -35,7 +35,7 @@ impl<D: Driver> Worker<D> {
         let generation = self.view.generation();
         let Some(down) = self.downs.get_mut(key) else { return false };
         let Some(serving) = down.serving_mut() else { return false };
-        if std::mem::replace(&mut serving.generation, generation) == generation {
+        if !serving.follow(generation) {
             return true;
         }
         let listener = self.view.listener(&down.listener.name).cloned();

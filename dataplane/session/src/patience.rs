@@ -31,7 +31,7 @@ impl HttpSide {
             Phase::Waiting | Phase::Tunnel => None,
         };
         let limit = limit.map(|limit| self.phase_since.after(limit));
-        [limit, self.serving.ends_at].into_iter().flatten().min()
+        [limit, self.serving.ends_at()].into_iter().flatten().min()
     }
 }
 
@@ -66,7 +66,7 @@ impl<D: Driver> Worker<D> {
         if http.deadline(is_flushing).is_none_or(|at| at > now) {
             return self.keep_patience(key);
         }
-        if http.serving.ends_at.is_some_and(|at| at <= now) {
+        if http.serving.ends_at().is_some_and(|at| at <= now) {
             return self.on_too_old(key);
         }
         let reason = match http.manager().request_headers_timeout {
@@ -93,7 +93,8 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let is_idle = down.is_idle();
         let Some(http) = down.http_mut() else { return };
-        (http.serving.ends_at, http.is_closing) = (None, true);
+        http.serving.has_aged();
+        http.is_closing = true;
         match is_idle && !http.manager().spans.ends_with_answer {
             true => self.close_down(key),
             false => self.keep_patience(key),

@@ -360,7 +360,7 @@ impl<'w> Teller<'w> {
     }
 
     fn client(&self) -> format::Client<'w> {
-        let Down { facts, io, local_uri, chain, .. } = self.down;
+        let Down { facts, io, chain, .. } = self.down;
         format::Client {
             id: self.id,
             remote: Some(facts.source),
@@ -369,7 +369,7 @@ impl<'w> Teller<'w> {
             direct_local: self.arrived,
             sni: facts.connection().sni,
             peer: io.peer(),
-            local_uri: local_uri.as_deref().unwrap_or_default(),
+            local_uri: io.local_uri(),
             chain: chain.as_ref().map_or("", |chain| &chain.name),
             failure: "",
         }

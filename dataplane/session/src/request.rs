@@ -42,6 +42,8 @@ pub(crate) struct HttpSide {
     pub(crate) phase_since: Nanos,
 }
 
+const _: () = assert!(size_of::<HttpSide>() <= 120);
+
 /// So far a head that comes in pieces is read anew with each of them: what cannot become a request
 /// is refused at once.
 const EARLY_BYTES: usize = 128;

@@ -19,6 +19,8 @@ pub(crate) struct Secure {
     partial: Option<BufMut>,
     /// The peer has said good-bye.
     pub(crate) closed: bool,
+    /// Our own SPIFFE id on this connection, where a header is to tell it.
+    pub(crate) local_uri: Box<str>,
     /// Plaintext that is to be sealed when what was sealed before it has left: unsealed it stands
     /// in the buffers that it came in, of which nobody needs a new one to be answered.
     waiting: VecDeque<Buf>,
@@ -57,6 +59,7 @@ impl Secure {
             side,
             partial: None,
             closed: false,
+            local_uri: Box::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             is_finishing: false,

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use config::snapshot::HttpManager;
+use config::snapshot::{HttpManager, Routes};
 use ring::Key;
 use ring::driver::Nanos;
 
@@ -17,16 +17,18 @@ pub(crate) type Shared = Rc<Arc<HttpManager>>;
 pub(crate) struct Serving {
     pub(crate) manager: Arc<HttpManager>,
     /// The generation that the filter chain was last compared with.
-    pub(crate) generation: u64,
-    /// The route table and the generation that it is of.
-    pub(crate) table: Option<(u64, Table)>,
+    generation: u64,
+    /// The route table, once a request of that generation has asked for it.
+    pub(crate) table: Option<Table>,
     /// The manager as requests hold it that go through filters.
     shared: Option<Shared>,
     /// The requests so far.
     requests: u32,
-    /// From then on the connection takes no more requests.
-    pub(crate) ends_at: Option<Nanos>,
+    /// From then on the connection takes no more requests. [`NEVER`]: no such time.
+    ends_at: Nanos,
 }
+
+const NEVER: Nanos = Nanos(u64::MAX);
 
 /// Whom an answer goes to. A connection by HTTP/1.1 has one request at a time; by HTTP/2 the
 /// stream tells which.
@@ -47,12 +49,31 @@ impl Serving {
     /// `random` decides on the jitter of how long the connection may last.
     pub(crate) fn new(manager: Arc<HttpManager>, generation: u64, now: Nanos, random: u64) -> Self {
         let spans = &manager.spans;
-        let ends_at = spans.connection.map(|span| {
+        let ends_at = spans.connection.map_or(NEVER, |span| {
             // A share of 2^32 is even enough.
             let share = f64::from((random >> 32) as u32) / f64::from(u32::MAX);
             now.after(span.mul_f64(1.0 + share * spans.jitter_percent / 100.0))
         });
         Self { manager, generation, table: None, shared: None, requests: 0, ends_at }
+    }
+
+    /// When the connection ends by its age.
+    pub(crate) fn ends_at(&self) -> Option<Nanos> {
+        (self.ends_at != NEVER).then_some(self.ends_at)
+    }
+
+    /// Its age has been seen to.
+    pub(crate) fn has_aged(&mut self) {
+        self.ends_at = NEVER;
+    }
+
+    /// A snapshot of this generation is in force. Says whether that is news.
+    pub(crate) fn follow(&mut self, generation: u64) -> bool {
+        let is_news = std::mem::replace(&mut self.generation, generation) != generation;
+        if is_news && matches!(self.manager.routes, Routes::Named(_)) {
+            self.table = None;
+        }
+        is_news
     }
 
     /// Counts a request. Says whether it is the last that the connection takes.

@@ -73,6 +73,18 @@ impl Transport {
         self.secure.as_ref().map(|secure| secure.side.peer())
     }
 
+    /// Our own SPIFFE id, as far as a header is to tell it; else empty.
+    pub(crate) fn local_uri(&self) -> &str {
+        self.secure.as_ref().map_or("", |secure| &secure.local_uri)
+    }
+
+    /// A header is to tell it.
+    pub(crate) fn tell_local_uri(&mut self, uri: String) {
+        if let Some(secure) = &mut self.secure {
+            secure.local_uri = uri.into();
+        }
+    }
+
     pub(crate) fn receiving(&self) -> Receiving {
         self.receiving
     }

@@ -34,7 +34,7 @@ impl Http2Side {
 
     /// The same but for signs of life.
     fn patience(&self, is_flushing: bool) -> Option<Nanos> {
-        let too_old = self.serving.ends_at.filter(|_| self.parting == Parting::Not);
+        let too_old = self.serving.ends_at().filter(|_| self.parting == Parting::Not);
         if self.connection.open_streams() > 0 {
             return too_old;
         }
@@ -88,9 +88,10 @@ impl<D: Driver> Worker<D> {
         if two.deadline(is_flushing).is_none_or(|at| at > now) {
             return self.keep_h2_patience(key);
         }
-        if two.serving.ends_at.is_some_and(|at| at <= now) {
+        if two.serving.ends_at().is_some_and(|at| at <= now) {
             // It is announced first.
-            (two.serving.ends_at, two.is_closing) = (None, true);
+            two.serving.has_aged();
+            two.is_closing = true;
             return self.ready.push(key);
         }
         two.connection.drain();
