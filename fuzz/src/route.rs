@@ -127,7 +127,8 @@ pub(crate) fn find(input: &[u8]) {
     }
     let Terminal::Http(manager) = &table().0.listeners[0].chains[0].terminal else { return };
     let Routes::Inline(routes) = &manager.routes else { return };
-    let found = policy::route::find(routes, &head, u64::from(choice)).ok().map(|found| found.at.1);
+    let found =
+        policy::route::find(routes, &head, u64::from(choice)).ok().map(|found| found.at.route);
     let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
     let expected = (0..ROUTES.len()).find(|at| matches(*at, &path[..end], has_header));
     assert_eq!(found, expected, "{}", path.escape_ascii());

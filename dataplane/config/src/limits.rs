@@ -34,6 +34,12 @@ pub const MAX_VIRTUAL_HOSTS: usize = 100_000;
 pub const MAX_ROUTES: usize = 200_000;
 /// Clusters that one route or TCP proxy divides its traffic over.
 pub const MAX_WEIGHTED: usize = 1_024;
+/// Statuses, and headers, of one retry policy.
+pub const MAX_RETRIABLE: usize = 1_024;
+/// Copies that one route makes of a request.
+pub const MAX_MIRRORS: usize = 16;
+/// Bytes of the name of a cookie that a route asks for, as in Envoy.
+pub const MAX_COOKIE_NAME: usize = 1_024;
 /// Policies of one RBAC filter.
 pub const MAX_POLICIES: usize = 10_000;
 /// Descriptors of one local rate limit.

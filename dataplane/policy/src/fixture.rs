@@ -72,26 +72,14 @@ pub(crate) fn manager() -> HttpManager {
 
 /// A route to one cluster under a name.
 pub(crate) fn route(name: &str, path: PathMatch) -> Route {
-    let cluster = Weighted {
-        name: name.into(),
-        cluster: ClusterId(0),
-        weight: 1,
-        overrides: Overrides::default(),
-    };
+    let cluster = Weighted::plain(name.into(), ClusterId(0), 1);
     Route {
         name: name.into(),
-        matches: RouteMatch { path, case_sensitive: true, headers: Vec::new(), query: Vec::new() },
+        matches: RouteMatch::of(path),
         action: RouteAction::Forward(Forward {
             clusters: vec![cluster],
             total_weight: 1,
-            timeout: None,
-            idle_timeout: None,
-            cluster_not_found: 503,
-            retry: None,
-            hash: Vec::new(),
-            upgrades: Vec::new(),
-            rewrite: None,
-            terminates_connect: false,
+            ..Forward::nowhere()
         }),
         headers: HeaderChanges::default(),
         overrides: Overrides::default(),

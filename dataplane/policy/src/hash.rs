@@ -10,8 +10,7 @@ use config::snapshot::{HashMethod, HashPolicy, Substitution};
 use wire::head::Head;
 use xxhash_rust::xxh64::xxh64;
 
-use crate::matcher;
-use crate::scratch;
+use crate::{cookie, matcher, scratch};
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -98,18 +97,9 @@ fn rewritten<'v>(value: &'v [u8], rewrite: Option<&Substitution>) -> Cow<'v, [u8
     }
 }
 
-/// The value of a cookie, without its quotes. An empty one counts as none.
+/// The value of a cookie. An empty one counts as none.
 fn cookie<'h>(head: &'h Head, name: &[u8]) -> Option<&'h [u8]> {
-    let pairs = head.values(b"cookie").flat_map(|line| line.split(|byte| *byte == b';'));
-    let mut found = pairs.filter_map(|pair| {
-        let at = memchr::memchr(b'=', pair)?;
-        let (key, value) = (pair.get(..at)?, pair.get(at + 1..)?);
-        let key = key.iter().position(|byte| *byte != b' ').and_then(|start| key.get(start..));
-        (key == Some(name)).then_some(value)
-    });
-    let value = found.next()?;
-    let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-    Some(bare.unwrap_or(value)).filter(|value| !value.is_empty())
+    cookie::value(head, name).filter(|value| !value.is_empty())
 }
 
 /// The value of a new cookie: the same for every request of a connection.

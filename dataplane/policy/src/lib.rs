@@ -11,6 +11,8 @@
 //! Envoy 1.40; where we differ on purpose the function says so.
 
 pub mod chain;
+mod cookie;
+pub mod deadline;
 pub mod facts;
 pub mod filter;
 #[cfg(test)]
@@ -20,10 +22,13 @@ pub mod hash;
 pub mod headers;
 pub mod log;
 mod matcher;
+pub mod mirror;
 pub mod path;
 pub mod rbac;
 pub mod redirect;
 pub mod reply;
+pub mod retry;
 pub mod rewrite;
 pub mod route;
 mod scratch;
+pub mod steer;

@@ -92,6 +92,14 @@ pub struct Reply {
     pub flag: &'static str,
 }
 
+impl Reply {
+    /// What a call by gRPC is answered with, where that does not follow from the status.
+    pub fn grpc_status(&self) -> Option<u8> {
+        const DEADLINE_EXCEEDED: u8 = 4;
+        (self.details == row(Reason::MaxDuration).details).then_some(DEADLINE_EXCEEDED)
+    }
+}
+
 impl Reason {
     /// All that belongs to this reason.
     pub const fn reply(self) -> Reply {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use config::snapshot::{
-    Forward, PathMatch, RequireTls, Route, RouteMatch, RouteTable, VirtualHost, Weighted,
+    CookieMatch, Forward, MoreMatches, PathMatch, RequireTls, Route, RouteAction, RouteMatch,
+    RouteTable, TlsMatch, VirtualHost, Weighted,
 };
+use tls::session::Peer;
 use wire::head::{Head, Known};
 
-use crate::reply::Reason;
-use crate::{matcher, scratch};
+use crate::reply::{self, Reason};
+use crate::{cookie, matcher, scratch};
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug)]
@@ -17,9 +19,36 @@ pub struct Found<'t> {
     pub host: &'t Arc<VirtualHost>,
     /// The first of its routes that matches.
     pub route: &'t Arc<Route>,
-    /// Where they stand in the table: the host in its hosts, the route in the host's routes. A
-    /// request that keeps the table keeps these two numbers instead of two reference counts.
-    pub at: (usize, usize),
+    /// The one of the route's clusters that the request goes to, where it leads to any. As in Envoy
+    /// it is chosen with the route.
+    pub cluster: Option<&'t Weighted>,
+    /// Where they stand in the table. A request that keeps the table keeps these numbers instead of
+    /// reference counts.
+    pub at: Place,
+}
+
+/// A route's place in its table, and a cluster's in its route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// In the table's hosts.
+    pub host: usize,
+    /// In the host's routes.
+    pub route: usize,
+    /// In the route's clusters.
+    pub cluster: usize,
+}
+
+impl<'t> Found<'t> {
+    /// What stands at that place.
+    pub fn at(table: &'t RouteTable, at: Place) -> Option<Self> {
+        let host = table.hosts.get(at.host)?;
+        let route = host.routes.get(at.route)?;
+        let cluster = match &route.action {
+            RouteAction::Forward(forward) => forward.clusters.get(at.cluster),
+            RouteAction::Direct { .. } | RouteAction::Redirect(_) => None,
+        };
+        Some(Self { host, route, cluster, at })
+    }
 }
 
 /// Why no route was found.
@@ -46,18 +75,37 @@ impl NotFound {
 /// Finds the virtual host by the authority (equal, else longest `*suffix`, else longest `prefix*`,
 /// else `*`), then its first matching route. There is no way back to another virtual host.
 ///
-/// `_random` is for `runtime_fraction`, which the compiled form does not have yet.
-pub fn find<'t>(table: &'t RouteTable, head: &Head, _random: u64) -> Result<Found<'t>, NotFound> {
-    let at = host(table, head.authority()).ok_or(NotFound::Host)?;
-    let host = table.hosts.get(at).ok_or(NotFound::Host)?;
+/// `random` says which of the route's clusters it is, and which share of the requests it is of.
+pub fn find<'t>(table: &'t RouteTable, head: &Head, random: u64) -> Result<Found<'t>, NotFound> {
+    find_for(table, head, random, None)
+}
+
+/// The same for a client with this certificate.
+pub fn find_for<'t>(
+    table: &'t RouteTable,
+    head: &Head,
+    random: u64,
+    peer: Option<&Peer>,
+) -> Result<Found<'t>, NotFound> {
+    let host_at = host(table, head.authority()).ok_or(NotFound::Host)?;
+    let host = table.hosts.get(host_at).ok_or(NotFound::Host)?;
     if host.require_tls != RequireTls::Never && is_insecure(host.require_tls, head) {
         return Err(NotFound::Insecure);
     }
     let path = matcher::bare(head.path());
-    let index = host.routes.find(path, |route| matches(&route.matches, path, head));
-    let index = index.ok_or(NotFound::Route)?;
-    let route = host.routes.get(index).ok_or(NotFound::Route)?;
-    Ok(Found { host, route, at: (at, index) })
+    let route_at = host.routes.find(path, |route| {
+        let more = route.matches.more.as_deref();
+        matches(&route.matches, path, head)
+            && more.is_none_or(|more| more_matches(more, head, random, peer))
+    });
+    let route_at = route_at.ok_or(NotFound::Route)?;
+    let route = host.routes.get(route_at).ok_or(NotFound::Route)?;
+    let (cluster_at, cluster) = match &route.action {
+        RouteAction::Forward(forward) => pick(forward, chance(forward, head, random)).unzip(),
+        RouteAction::Direct { .. } | RouteAction::Redirect(_) => (None, None),
+    };
+    let at = Place { host: host_at, route: route_at, cluster: cluster_at.unwrap_or(0) };
+    Ok(Found { host, route, cluster, at })
 }
 
 /// The request is to come again by HTTPS. What it came by is what `x-forwarded-proto` says.
@@ -67,21 +115,45 @@ fn is_insecure(required: RequireTls, head: &Head) -> bool {
     !is_secure && (required == RequireTls::Always || !is_internal())
 }
 
-/// The cluster that this random number falls on, by weight. `None` only if the route has none.
-pub fn pick(forward: &Forward, random: u64) -> Option<&Weighted> {
-    weighted(&forward.clusters, forward.total_weight, random)
+/// The cluster that this number falls on, by weight, and its place. `None` only if the route has
+/// none.
+fn pick(forward: &Forward, chance: u64) -> Option<(usize, &Weighted)> {
+    fallen(&forward.clusters, forward.total_weight, chance)
 }
 
-/// As [`pick`], for `TcpProxy::clusters` too.
+/// The number that chooses among the route's clusters: the random one, or that which the request
+/// brings along, where the route has it so.
+fn chance(forward: &Forward, head: &Head, random: u64) -> u64 {
+    let told = forward.random_header.as_ref().and_then(|name| number(head, name));
+    told.unwrap_or(random)
+}
+
+/// The number in the one line of that name.
+fn number(head: &Head, name: &[u8]) -> Option<u64> {
+    let mut values = head.values(name);
+    let digits = values.next().filter(|_| values.next().is_none())?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The name of a cluster that the request gives in this header, in the first line of it.
+pub fn named<'h>(head: &'h Head, header: &'h [u8]) -> Option<&'h str> {
+    std::str::from_utf8(matcher::first_value(head, header)?).ok()
+}
+
+/// The cluster of a TCP proxy that this random number falls on, by weight.
 pub fn weighted(clusters: &[Weighted], total_weight: u32, random: u64) -> Option<&Weighted> {
-    let mut left = random.checked_rem(u64::from(total_weight)).unwrap_or(0);
-    for cluster in clusters {
+    fallen(clusters, total_weight, random).map(|(_, cluster)| cluster)
+}
+
+fn fallen(clusters: &[Weighted], total_weight: u32, chance: u64) -> Option<(usize, &Weighted)> {
+    let mut left = chance.checked_rem(u64::from(total_weight)).unwrap_or(0);
+    for (at, cluster) in clusters.iter().enumerate() {
         match left.checked_sub(u64::from(cluster.weight)) {
             Some(less) => left = less,
-            None => return Some(cluster),
+            None => return Some((at, cluster)),
         }
     }
-    clusters.last()
+    clusters.iter().enumerate().next_back()
 }
 
 /// The virtual host for an authority. An empty one finds `*` only.
@@ -118,6 +190,23 @@ fn matches(asked: &RouteMatch, path: &[u8], head: &Head) -> bool {
     path_matches(asked, path, head)
         && asked.headers.iter().all(|header| matcher::header(header, head))
         && asked.query.iter().all(|query| matcher::query(query, head.path()))
+}
+
+fn more_matches(asked: &MoreMatches, head: &Head, random: u64, peer: Option<&Peer>) -> bool {
+    let cookie = |asked: &CookieMatch| {
+        let value = cookie::value(head, &asked.name);
+        value.is_some_and(|value| matcher::string(&asked.value, value)) != asked.invert
+    };
+    // What a client has shown was looked at. As in Envoy a session that is taken up again counts
+    // as one that was not.
+    let is_presented = peer.is_some_and(|peer| peer.verified);
+    let is_validated = peer.is_some_and(|peer| peer.verified && !peer.is_resumed);
+    let TlsMatch { presented, validated } = asked.tls;
+    asked.share.is_none_or(|share| share.takes(random))
+        && (!asked.grpc || reply::is_grpc(head))
+        && presented.is_none_or(|presented| presented == is_presented)
+        && validated.is_none_or(|validated| validated == is_validated)
+        && asked.cookies.iter().all(cookie)
 }
 
 fn path_matches(asked: &RouteMatch, path: &[u8], head: &Head) -> bool {

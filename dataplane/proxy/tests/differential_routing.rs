@@ -86,7 +86,8 @@ fn note<T: std::fmt::Debug>(
 }
 
 /// Without what depends on the moment: the order in which copies of a request arrive, and what is
-/// left of the time after a retry's pause.
+/// left of the time after a retry's pause; and without the address that a copy tells, which is that
+/// of the node in Envoy.
 fn steady(mut outcome: Outcome) -> Outcome {
     steady_messages(&mut outcome.upstream);
     outcome
@@ -99,6 +100,9 @@ fn steady_curled(mut curled: Curled) -> Curled {
 
 fn steady_messages(messages: &mut [Message]) {
     for message in messages.iter_mut() {
+        if message.fields.contains_key("x-envoy-internal") {
+            message.fields.insert("x-forwarded-for".to_owned(), vec!["of a copy".to_owned()]);
+        }
         let left = message.fields.get_mut("x-envoy-expected-rq-timeout-ms");
         for value in left.into_iter().flatten() {
             if value.parse::<u32>().is_ok_and(|left| (14_000..=15_000).contains(&left)) {

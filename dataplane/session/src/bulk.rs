@@ -46,7 +46,8 @@ impl<D: Driver> Worker<D> {
         let stream = http.stream.and_then(|stream| self.streams.get_mut(stream));
         let Some(stream) = stream else { return false };
         let Some(up) = stream.up.and_then(|up| self.ups.get(up)) else { return false };
-        let is_attached = matches!(up.state, UpState::Http(_));
+        // What is copied has to be seen.
+        let is_attached = matches!(up.state, UpState::Http(_)) && stream.mirroring.is_none();
         if !is_attached || !matches!(stream.request_framing, Framing::Length(_)) {
             return false;
         }

@@ -92,6 +92,10 @@ counters! {
     OutlierEjections => "outlier_detection_ejections",
     /// Lines of access logs that nobody took in time.
     AccessLogDropped => "access_log_dropped",
+    /// Copies of requests that were sent (`request_mirror_policies`).
+    UpstreamMirrored => "upstream_rq_mirrored",
+    /// Of these, given up because they could not keep up with the request.
+    UpstreamMirrorDropped => "upstream_rq_mirror_dropped",
     /// Bytes moved by the kernel alone.
     RelayedBytes => "relayed_bytes",
     /// Snapshots taken over.

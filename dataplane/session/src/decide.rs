@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use config::snapshot::{HttpManager, HttpRbac, RouteAction, Routes};
+use config::snapshot::{ClusterId, Forward, HttpManager, HttpRbac, RouteAction, Routes};
+use policy::deadline;
 use policy::facts::RequestFacts;
 use policy::headers::{self, RequestContext};
 use policy::path;
@@ -13,11 +15,12 @@ use policy::rbac;
 use policy::reply::Reason;
 use policy::route::{self, Found, NotFound};
 use ring::Key;
-use ring::driver::Driver;
+use ring::driver::{Driver, Nanos};
 use wire::head::{Head, Span};
 
 use crate::counters::Counter;
-use crate::view::{Table, Taken};
+use crate::stream::Stream;
+use crate::view::{Table, Taken, View};
 use crate::worker::Worker;
 
 /// What becomes of a request.
@@ -85,9 +88,13 @@ impl<D: Driver> Worker<D> {
         self.io.client = remote;
         // As in Envoy the route is chosen first: it says which upgrades pass, and changes the
         // answer's headers also where a policy refuses.
-        let found = route::find(&table, head, random);
+        let found = route::find_for(&table, head, random, context.peer);
         keep_destination(head, asked_for);
         let taken = |found: Found<'_>| Taken::of(&table, &found);
+        if let Some(found) = found.as_ref().ok().filter(|found| asks_at_once(found)) {
+            let time = (self.io.driver.now(), manager.spans.stream);
+            heed(found, head, self.streams.get_mut(stream), &self.view, time);
+        }
         let needs = found.is_ok_and(|found| headers::need_facts(&table, &found));
         if needs || !manager.access_log.is_empty() {
             let remote = told_as(remote, down.facts.source);
@@ -107,12 +114,8 @@ impl<D: Driver> Worker<D> {
         let Some(policies) = policies else {
             return Decision::Filter(found.map(taken).map_err(NotFound::reason), remote);
         };
-        let facts = RequestFacts {
-            head: Some(head),
-            connection: &down.facts.connection(),
-            peer: down.io.peer(),
-            remote,
-        };
+        let (connection, peer) = (down.facts.connection(), context.peer);
+        let facts = RequestFacts { head: Some(head), connection: &connection, peer, remote };
         let (counters, details) = (&self.io.counters, &mut self.io.details);
         if !policies.iter().all(|policy| is_allowed(policy, &facts, counters, details)) {
             return refuse(Reason::RbacDenied);
@@ -135,6 +138,36 @@ impl<D: Driver> Worker<D> {
         };
         serving.table = Some(Rc::clone(&table));
         Some(table)
+    }
+}
+
+/// The route says something of its requests that holds before any filter has its turn.
+fn asks_at_once(found: &Found<'_>) -> bool {
+    let has_duration = match &found.route.action {
+        RouteAction::Forward(forward) => forward.duration.is_some(),
+        RouteAction::Direct { .. } | RouteAction::Redirect(_) => false,
+    };
+    has_duration || found.cluster.is_some_and(|cluster| cluster.named_by().is_some())
+}
+
+/// Does what it says: the cluster that the request names is looked up, and the time of the whole
+/// exchange is limited. `time`: now, and the manager's limit.
+fn heed(
+    found: &Found<'_>,
+    head: &mut Head,
+    stream: Option<&mut Stream>,
+    view: &View,
+    time: (Nanos, Option<Duration>),
+) {
+    let Some(stream) = stream else { return };
+    if let Some(header) = found.cluster.and_then(|cluster| cluster.named_by()) {
+        let id = route::named(head, header).and_then(|name| view.cluster_named(name));
+        stream.cluster = id.unwrap_or(ClusterId::NOBODY);
+    }
+    if let RouteAction::Forward(Forward { duration: Some(duration), .. }) = &found.route.action {
+        let (now, of_manager) = time;
+        let limit = deadline::stream(head, duration, of_manager, stream.is_grpc);
+        stream.ends_by = limit.map(|limit| now.after(limit));
     }
 }
 

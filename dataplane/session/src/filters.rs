@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use config::snapshot::{
-    ActiveFault, FilterKind, HttpFault, HttpFilter, HttpRbac, LocalRateLimit, OverrideKind,
-    RouteAction, Weighted,
+    ActiveFault, ClusterId, FilterKind, HttpFault, HttpFilter, HttpRbac, LocalRateLimit,
+    OverrideKind, RouteAction, Weighted,
 };
 use policy::facts::RequestFacts;
 use policy::filter::cors::{self, Policies, Verdict};
@@ -18,7 +18,6 @@ use policy::filter::limit::{self, Described, Which};
 use policy::filter::{Answer, Levels, fault, mutation};
 use policy::headers;
 use policy::reply::Reason;
-use policy::route;
 use ring::Key;
 use ring::driver::{Driver, Nanos};
 use wire::head::Head;
@@ -39,8 +38,6 @@ pub(crate) struct Passage {
     taken: Option<Taken>,
     /// What is answered at the end where none was.
     missing: Reason,
-    /// What the route's cluster is chosen by.
-    random: u64,
     /// The client's address as far as it may be believed.
     remote: IpAddr,
     /// The filter whose turn it is.
@@ -52,16 +49,13 @@ pub(crate) struct Passage {
 impl Passage {
     /// The cluster that the request goes to, if its route leads to any.
     fn cluster(&self) -> Option<&Weighted> {
-        match &self.taken.as_ref()?.route()?.action {
-            RouteAction::Forward(forward) => route::pick(forward, self.random),
-            RouteAction::Direct { .. } | RouteAction::Redirect(_) => None,
-        }
+        self.taken.as_ref()?.found()?.cluster
     }
 
     fn levels(&self) -> Levels<'_> {
         let Some(taken) = &self.taken else { return Levels::default() };
         let Some(found) = taken.found() else { return Levels::default() };
-        Levels::of(&taken.table, &found, self.cluster())
+        Levels::of(&taken.table, &found, found.cluster)
     }
 }
 
@@ -109,12 +103,11 @@ impl<D: Driver> Worker<D> {
         found: Result<Taken, Reason>,
         remote: IpAddr,
     ) {
-        let random = self.io.random.next();
         let serving = self.downs.get_mut(to.down).and_then(|down| down.serving_mut());
         let Some(manager) = serving.map(|serving| serving.shared()) else { return };
         let missing = found.as_ref().err().copied().unwrap_or(Reason::RouteNotFound);
         let (taken, at, has_waited) = (found.ok(), 0, false);
-        let passage = Passage { manager, taken, missing, random, remote, at, has_waited };
+        let passage = Passage { manager, taken, missing, remote, at, has_waited };
         if passage.manager.filters.changes_answers() {
             self.remember(key, &passage);
         }
@@ -133,13 +126,13 @@ impl<D: Driver> Worker<D> {
                 Step::Answered => return,
             }
         }
-        let Passage { taken, missing, random, .. } = passage;
+        let Passage { taken, missing, .. } = passage;
         let Some(taken) = taken else { return self.refuse(to, missing) };
         match taken.route().map(|route| &route.action) {
             Some(RouteAction::Direct { .. } | RouteAction::Redirect(_)) => {
                 self.reply_direct(to, &taken);
             }
-            Some(RouteAction::Forward(_)) => self.forward(to, key, taken, random),
+            Some(RouteAction::Forward(_)) => self.forward(to, key, taken),
             None => self.reply(to, Reason::RouteNotFound),
         }
     }
@@ -197,7 +190,7 @@ impl<D: Driver> Worker<D> {
         filter: &HttpFault,
         fault: &HttpFault,
     ) -> Step {
-        let cluster = passage.cluster().map(|cluster| &*cluster.name);
+        let cluster = self.cluster_name(key, passage);
         if !fault::concerns(fault, &self.io.head, cluster) {
             return Step::Next;
         }
@@ -282,7 +275,7 @@ impl<D: Driver> Worker<D> {
         let described = Described {
             head: &self.io.head,
             remote: passage.remote,
-            cluster: passage.cluster().map(|cluster| &*cluster.name),
+            cluster: self.cluster_name(key, passage),
             said: passage.levels().rate_limits(),
         };
         let verdict = limit::count(limit, &described, now.0);
@@ -307,6 +300,16 @@ impl<D: Driver> Worker<D> {
             limit::explain(limit, head, bucket, now.0);
         });
         Step::Answered
+    }
+
+    /// The name of the cluster that the request goes to, if its route leads to any.
+    fn cluster_name<'n>(&'n self, key: Key, passage: &'n Passage) -> Option<&'n str> {
+        let cluster = passage.cluster()?;
+        if cluster.named_by().is_none() {
+            return Some(&cluster.name);
+        }
+        let found = self.view.snapshot.cluster(self.streams.get(key)?.cluster);
+        Some(found.map_or("", |cluster| &cluster.name))
     }
 
     /// An answer of a filter's.
@@ -336,7 +339,8 @@ impl<D: Driver> Worker<D> {
     fn pause(&mut self, key: Key, passage: Passage, until: Nanos) {
         let now = self.io.driver.now();
         self.keep_route(key, &passage);
-        let cluster = passage.cluster().map(|cluster| cluster.cluster);
+        let named = passage.cluster().map(|cluster| cluster.cluster);
+        let cluster = named.filter(|id| *id != ClusterId::NOBODY);
         let idle_limit = passage.manager.stream_idle_timeout;
         let Some(filtering) = self.remember(key, &passage) else { return };
         filtering.until = Some(until);

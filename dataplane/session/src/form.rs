@@ -37,10 +37,19 @@ impl RequestForm {
             (_, Names::Proper) => NameForm::Proper,
             _ => NameForm::Lower,
         };
-        let is_https = || head.value(Known::XForwardedProto) == Some(b"https");
-        let absolute = is_absolute.then(|| if is_https() { "https" } else { "http" });
+        let absolute = is_absolute.then(|| scheme(head));
         let scheme = manager.origin.as_ref().and_then(|origin| origin.scheme);
         Self { names, absolute, scheme }
+    }
+
+    /// The same for a copy that goes to a cluster of this form.
+    pub(crate) fn towards(self, head: &Head, (up, is_absolute): (Names, bool)) -> Self {
+        let names = match (self.names, up) {
+            (NameForm::Kept | NameForm::KeptOrProper, _) => self.names,
+            (_, Names::Proper) => NameForm::Proper,
+            _ => NameForm::Lower,
+        };
+        Self { names, absolute: is_absolute.then(|| scheme(head)), ..self }
     }
 
     pub(crate) fn put_on(self, head: &mut Head) {
@@ -75,6 +84,13 @@ impl Stream {
         }
         self.form.put_on(head);
         self.tunnel = Tunnel::of(head, forward.terminates_connect);
+    }
+}
+
+fn scheme(head: &Head) -> &'static str {
+    match head.value(Known::XForwardedProto) {
+        Some(b"https") => "https",
+        _ => "http",
     }
 }
 

@@ -23,6 +23,12 @@ impl Held {
         self.pieces.is_empty() && self.tail.is_none()
     }
 
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        let tail = self.tail.as_ref().map_or(0, |tail| tail.len());
+        self.pieces.iter().map(|piece| piece.len()).sum::<usize>() + tail
+    }
+
     /// Adds these bytes at the end.
     pub(crate) fn push(&mut self, pool: &Pool, bytes: Buf) -> Result<(), Fault> {
         if let Some(tail) = self.tail.as_mut().filter(|tail| tail.remaining() >= bytes.len()) {
@@ -60,6 +66,18 @@ impl Held {
         if !bytes.is_empty() {
             self.pieces.push_front(bytes);
         }
+    }
+
+    /// The same bytes once more.
+    pub(crate) fn again(&self, pool: &Pool) -> Result<Self, Fault> {
+        let mut again = Self::default();
+        again.pieces.extend(self.pieces.iter().cloned());
+        if let Some(tail) = &self.tail {
+            let mut copy = pool.take(2 * PIECE_SHORT).ok_or(Fault::Memory)?;
+            copy.extend(tail);
+            again.tail = Some(Box::new(copy));
+        }
+        Ok(again)
     }
 
     /// Appends a copy of all of it.

@@ -24,6 +24,7 @@ mod keys;
 pub mod limits;
 mod local;
 mod log;
+mod mirror;
 mod outlier;
 mod partial;
 mod patience;

@@ -8,6 +8,8 @@ pub const DOWNSTREAM_MAX: usize = 64 * 1024;
 pub const UPSTREAM_MAX: usize = 64 * 1024;
 /// Requests that a worker has under way at once.
 pub const STREAMS_MAX: usize = 64 * 1024;
+/// Copies of requests that a worker has under way at once; beyond, nothing is copied.
+pub const COPIES_MAX: usize = 4096;
 /// Listening sockets of a worker.
 pub const LISTENERS_MAX: usize = 1024;
 

@@ -26,7 +26,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Whoever asks understands gRPC's answers.
-    fn is_grpc(&self, to: Asker) -> bool {
+    pub(crate) fn is_grpc(&self, to: Asker) -> bool {
         let stream = self.stream_of_asker(to).and_then(|key| self.streams.get(key));
         stream.is_some_and(|stream| stream.is_grpc)
     }
@@ -52,6 +52,9 @@ impl<D: Driver> Worker<D> {
         self.note_reply(to, &reply);
         let body = reply.body.as_bytes();
         self.begin_local(to, reply.status, body, false);
+        if let Some(status) = reply.grpc_status().filter(|_| self.is_grpc(to)) {
+            self.io.head.set_number(b"grpc-status", status.into());
+        }
         let piece = Some(Buf::from_static(body)).filter(|_| !self.is_grpc(to));
         self.send_local(to, is_overload, piece);
     }
@@ -73,6 +76,12 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn refuse_along(&mut self, to: Asker, reason: Reason, taken: Taken) {
         self.take(to, taken);
         self.reply(to, reason);
+    }
+
+    /// Refuses the request whose cluster is not there.
+    pub(crate) fn refuse_for_cluster(&mut self, to: Asker, status: u16, taken: Taken) {
+        self.take(to, taken);
+        self.answer(to, Reply { status, ..Reason::ClusterNotFound.reply() });
     }
 
     fn take(&mut self, to: Asker, taken: Taken) {

@@ -379,9 +379,9 @@ impl<'w> Teller<'w> {
 /// The name of the cluster that serves a request, or would; empty if it is not known.
 pub(crate) fn cluster_name<'w>(clusters: &'w Clusters<Key>, stream: &Stream) -> &'w str {
     let id = match stream.cluster {
-        NO_CLUSTER => match stream.forward().map(|forward| &forward.clusters[..]) {
-            Some([only]) => only.cluster,
-            _ => return "",
+        NO_CLUSTER => match stream.taken.as_ref().and_then(|taken| taken.found()?.cluster) {
+            Some(chosen) => chosen.cluster,
+            None => return "",
         },
         id => id,
     };

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use config::snapshot::{Forward, HttpManager, RouteAction};
+use config::snapshot::{ClusterId, Forward, HttpManager, RouteAction, Weighted};
 use policy::hash::{self, Origin};
 use policy::headers::{self, Attempt};
 use policy::reply::{self, Reason, Reply};
-use policy::{rewrite, route};
+use policy::{rewrite, steer};
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key};
 use wire::h1::{self, Body, Limits, Parsed, Refusal};
@@ -259,10 +259,7 @@ impl<D: Driver> Worker<D> {
         let decision = self.decide(key, stream);
         self.keep_request_id(asker);
         match decision {
-            Decision::Forward(taken) => {
-                let random = self.io.random.next();
-                self.forward(asker, stream, taken, random);
-            }
+            Decision::Forward(taken) => self.forward(asker, stream, taken),
             Decision::Filter(taken, remote) => self.filter(asker, stream, taken, remote),
             Decision::Direct(taken) => self.reply_direct(asker, &taken),
             Decision::Reject(status) => {
@@ -279,33 +276,34 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Sends the request in `io.head` on its way along this route, to the cluster that the random
-    /// number falls on.
-    pub(crate) fn forward(&mut self, asker: Asker, stream: Key, taken: Taken, random: u64) {
+    /// Sends the request in `io.head` on its way along this route.
+    pub(crate) fn forward(&mut self, asker: Asker, stream: Key, taken: Taken) {
         let Some(found) = taken.found() else {
             return self.reply(asker, Reason::RouteNotFound);
         };
         let RouteAction::Forward(forward) = &found.route.action else {
             return self.reply(asker, Reason::RouteNotFound);
         };
-        let Some(weighted) = route::pick(forward, random) else {
-            return self.reply(asker, Reason::ClusterNotFound);
+        let Some(weighted) = found.cluster else {
+            return self.refuse_for_cluster(asker, forward.cluster_not_found, taken);
         };
-        let Some(cluster) = self.view.snapshot.cluster(weighted.cluster) else {
-            let status = forward.cluster_not_found;
-            return self.answer(asker, Reply { status, ..Reason::ClusterNotFound.reply() });
+        let to = self.destination(stream, weighted);
+        let Some(cluster) = self.view.snapshot.cluster(to) else {
+            return self.refuse_for_cluster(asker, forward.cluster_not_found, taken);
         };
         let up_form = (cluster.http1.names, cluster.http1.absolute_target);
         let hashes = cluster.policy.is_hashing();
         let Some(down) = self.downs.get(asker.down) else { return };
         let Some(manager) = down.manager() else { return };
         let continues = waits_for_continue(&self.io.head, down);
-        let timeout = forward.timeout;
+        let is_grpc = forward.grpc.is_some() && self.is_grpc(asker);
+        let terms = steer::terms(&mut self.io.head, forward, is_grpc);
+        let timeout = terms.limits.expected();
         let table = &**taken.table;
         let facts = headers::need_facts(table, &found).then(|| {
             let stream = self.streams.get(stream)?;
             let teller = Teller::new(&self.io, (asker.down, down), (self.index, self.workers));
-            let mut facts = teller.request(stream, &weighted.name);
+            let mut facts = teller.request(stream, &cluster.name);
             (facts.upstream.attempts, facts.course.route) = (1, &found.route.name);
             Some(facts)
         });
@@ -332,10 +330,11 @@ impl<D: Driver> Worker<D> {
         };
         entry.request_head = encoded;
         entry.keep_request(&mut self.io.head);
-        entry.cluster = weighted.cluster;
+        entry.cluster = to;
         (entry.hash, entry.set_cookies) = (hash, cookies);
-        entry.follow(forward, manager.stream_idle_timeout);
+        entry.follow(forward, manager.stream_idle_timeout, terms);
         let is_done = entry.is_request_done;
+        let has_mirrors = !forward.mirrors.is_empty();
         entry.taken = Some(taken);
         if is_done {
             // Known before it is sent, the first alarm is the only one to be set.
@@ -344,7 +343,14 @@ impl<D: Driver> Worker<D> {
         if continues {
             self.send_continue(asker);
         }
-        self.send_request(stream);
+        self.launch(stream, has_mirrors, is_done);
+    }
+
+    fn launch(&mut self, stream: Key, has_mirrors: bool, is_done: bool) {
+        match has_mirrors {
+            true => self.send_with_copies(stream),
+            false => self.send_request(stream),
+        }
         if is_done {
             self.on_request_done(stream);
         }
@@ -355,6 +361,14 @@ impl<D: Driver> Worker<D> {
         let (client, facts) = (self.io.client, &down.facts);
         let origin = Origin { client, peer: facts.source, local: facts.destination };
         hash::request(&by.hash, &self.io.head, &origin, |cookie| cookies.push(cookie))
+    }
+
+    /// Where this cluster of its route is; one that the request names was looked up with the route.
+    fn destination(&self, stream: Key, weighted: &Weighted) -> ClusterId {
+        match weighted.named_by() {
+            None => weighted.cluster,
+            Some(_) => self.streams.get(stream).map_or(ClusterId::NOBODY, |s| s.cluster),
+        }
     }
 
     fn send_continue(&mut self, to: Asker) {

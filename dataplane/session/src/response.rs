@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use config::snapshot::{NameForm as Form, Point, Retry};
+use config::snapshot::{NameForm as Form, Point};
 use policy::headers::{self, Attempt};
-use policy::reply::{self, Reason};
+use policy::reply::Reason;
+use policy::retry;
 use ring::driver::{Driver, SEND_NOW_BYTES};
 use ring::{Buf, Key};
 use wire::h1::{self, Body, Parsed, Refusal};
-use wire::head::{Framing, Head, Known, NameForm, Names, Version};
+use wire::head::{Framing, Known, NameForm, Version};
 
 use crate::counters::Counter;
 use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
 use crate::filters;
+use crate::keys::NOBODY;
 use crate::partial::{Partial, Tries};
 use crate::record::{Teller, cluster_name};
 use crate::request::Phase;
@@ -244,22 +246,8 @@ impl<D: Driver> Worker<D> {
 
     /// Whether the answer whose head stands in `io.head` is to be followed by another attempt.
     pub(crate) fn retries_answer(&mut self, stream: Key) -> bool {
-        let (head, status) = (&self.io.head, self.io.head.status);
         let Some(entry) = self.streams.get(stream) else { return false };
-        let covers = |retry: &Retry| {
-            let mut ranges = retry.on_status.iter();
-            // As Envoy: no other condition is a reason to press a service that has had enough.
-            let is_limited = head.may_have(Names::of(&[Known::XEnvoyOther]))
-                && head.values(b"x-envoy-ratelimited").next().is_some();
-            match is_limited {
-                true => retry.on_rate_limited,
-                false => {
-                    ranges.any(|&(from, to)| (from..=to).contains(&status))
-                        || (retry.on_grpc != 0 && has_grpc_status(head, retry.on_grpc))
-                }
-            }
-        };
-        let is_covered = entry.retry().is_some_and(covers);
+        let is_covered = entry.retry().is_some_and(|policy| retry::covers(policy, &self.io.head));
         self.end_retry(stream);
         is_covered && self.takes_retry(stream)
     }
@@ -387,6 +375,9 @@ impl<D: Driver> Worker<D> {
 
     /// The answer has been sent: the connection goes on with the next request, or ends.
     pub(crate) fn end_exchange(&mut self, to: Asker) {
+        if let (NOBODY, Some(copy)) = (to.down, to.stream) {
+            return self.abandon(copy);
+        }
         self.send_down(to, Piece::End);
         let key = to.down;
         let Some(down) = self.downs.get_mut(key) else { return };
@@ -478,12 +469,6 @@ impl<D: Driver> Worker<D> {
         let stream = self.stream_of(key)?;
         Some(Asker { down: self.streams.get(stream)?.down, stream: Some(stream) })
     }
-}
-
-/// The head says how a call by gRPC has ended, and it is one of these, a bit each.
-fn has_grpc_status(head: &Head, statuses: u32) -> bool {
-    let status = reply::call_status(head);
-    status.and_then(|status| statuses.checked_shr(status)).is_some_and(|bits| bits & 1 == 1)
 }
 
 fn class_of(status: u16) -> Counter {

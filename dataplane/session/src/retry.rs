@@ -104,7 +104,10 @@ impl<D: Driver> Worker<D> {
 
     /// Writes the head anew where the attempt's number stands in it.
     fn renew_head(&mut self, key: Key) -> Option<()> {
-        let taken = self.streams.get(key)?.taken.clone()?;
+        let stream = self.streams.get(key)?;
+        let Some(taken) = stream.taken.clone() else {
+            return stream.copied().map(|_| ());
+        };
         if !taken.host()?.attempt_count {
             return Some(());
         }

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use config::snapshot::{ClusterId, Forward, Point, Retry, RouteAction};
-use policy::reply::{self, Reason};
+use policy::deadline::Limits;
+use policy::reply::{self, Reason, Reply};
+use policy::steer::Terms;
 use ring::driver::{Driver, Nanos};
 use ring::{Buf, Key, Pool, Timer};
 use upstream::{HostId, Lease, NoHost, Outcome, Pick, Request, Wants};
@@ -21,6 +23,7 @@ use crate::h2::Returning;
 use crate::held::Held;
 use crate::keys::{Alarm, NOBODY};
 use crate::limits::{BODY_WAITING_MAX, RETRY_MS_MAX};
+use crate::mirror::Mirroring;
 use crate::pool::reason_of;
 use crate::record::Record;
 use crate::response::Client;
@@ -32,7 +35,7 @@ use crate::view::Taken;
 use crate::worker::Worker;
 
 /// The cluster of a request that was not sent on its way yet.
-pub(crate) const NO_CLUSTER: ClusterId = ClusterId(u32::MAX);
+pub(crate) const NO_CLUSTER: ClusterId = ClusterId::NOBODY;
 
 /// A request under way.
 pub(crate) struct Stream {
@@ -72,6 +75,11 @@ pub(crate) struct Stream {
     pub(crate) waiting_bytes: usize,
     pub(crate) attempts: u32,
     retries_left: u32,
+    /// The retry policy, where the request has another than its route.
+    own_retry: Option<Box<Retry>>,
+    pub(crate) limits: Limits,
+    /// A time-out is answered with 204.
+    answers_204: bool,
     /// It counts among the cluster's retries.
     pub(crate) is_retry: bool,
     has_met_stale: bool,
@@ -116,7 +124,9 @@ pub(crate) struct Stream {
     pub(crate) retry_at: Option<Nanos>,
     /// What the filters remember of it.
     pub(crate) filtering: Option<Box<Filtering>>,
-    idle_limit: Option<Duration>,
+    /// It is copied, or a copy.
+    pub(crate) mirroring: Option<Box<Mirroring>>,
+    pub(crate) idle_limit: Option<Duration>,
 }
 
 impl Stream {
@@ -144,6 +154,9 @@ impl Stream {
             waiting_bytes: 0,
             attempts: 0,
             retries_left: 0,
+            own_retry: None,
+            limits: Limits::default(),
+            answers_204: false,
             is_retry: false,
             has_met_stale: false,
             sent_at: now,
@@ -168,13 +181,17 @@ impl Stream {
             try_deadline: None,
             retry_at: None,
             filtering: None,
+            mirroring: None,
             idle_limit: None,
         }
     }
 
     /// Takes what the route says about time and attempts.
-    pub(crate) fn follow(&mut self, forward: &Forward, idle_limit: Option<Duration>) {
-        self.retries_left = forward.retry.as_ref().map_or(0, |retry| retry.retries);
+    pub(crate) fn follow(&mut self, forward: &Forward, idle_limit: Option<Duration>, terms: Terms) {
+        let Terms { limits, retry: own, answers_204 } = terms;
+        let retry = own.as_deref().or(forward.retry.as_ref());
+        self.retries_left = retry.map_or(0, |retry| retry.retries);
+        (self.limits, self.own_retry, self.answers_204) = (limits, own, answers_204);
         self.idle_limit = forward.idle_timeout.unwrap_or(idle_limit);
     }
 
@@ -193,9 +210,8 @@ impl Stream {
 
     /// The route's time runs from now on.
     pub(crate) fn start_clock(&mut self, now: Nanos) {
-        // The router does not know of it yet while it waits for a filter's sake.
-        let limit = self.forward().filter(|_| self.waits_until().is_none());
-        self.deadline = limit.and_then(|forward| forward.timeout).map(|limit| now.after(limit));
+        // There is none yet while it waits for a filter's sake: the router does not know of it.
+        self.deadline = self.limits.whole.map(|limit| now.after(limit));
     }
 
     pub(crate) fn forward(&self) -> Option<&Forward> {
@@ -211,7 +227,10 @@ impl Stream {
     }
 
     pub(crate) fn retry(&self) -> Option<&Retry> {
-        self.forward()?.retry.as_ref()
+        match &self.own_retry {
+            Some(own) => Some(own),
+            None => self.forward()?.retry.as_ref(),
+        }
     }
 
     /// No more body is taken for now: too much of it waits for the upstream connection.
@@ -282,9 +301,14 @@ impl<D: Driver> Worker<D> {
         let now = self.io.driver.now();
         let random = self.io.random.next();
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let Some(down) = self.downs.get(stream.down) else { return };
+        let wanted = match self.downs.get(stream.down) {
+            Some(down) => Some(down.facts.destination),
+            None => stream.copied().map(|copied| copied.destination),
+        };
+        if wanted.is_none() {
+            return;
+        }
         stream.attempts += 1;
-        let wanted = Some(down.facts.destination);
         let random = stream.hash.unwrap_or(random);
         let pick = match self.clusters.pick(stream.cluster, wanted, random) {
             Ok(pick) => pick,
@@ -296,9 +320,7 @@ impl<D: Driver> Worker<D> {
             Ok(request) => Some(request),
             Err(none) => return self.fail(key, reason_of(none)),
         };
-        if let Some(limit) = stream.retry().and_then(|retry| retry.per_try_timeout) {
-            stream.try_deadline = Some(now.after(limit));
-        }
+        stream.try_deadline = stream.limits.per_try.map(|limit| now.after(limit));
         let is_raw = stream.tunnel == Tunnel::Raw;
         if stream.forward().is_some_and(Forward::names_endpoint)
             && let Err(reason) = self.name_endpoint(key, pick.host)
@@ -468,6 +490,10 @@ impl<D: Driver> Worker<D> {
             Piece::End => stream.is_request_done = true,
             Piece::Data(bytes) => stream.note_received(bytes.len()),
         }
+        if stream.mirroring.is_some() {
+            self.mirror_body(key, &piece);
+        }
+        let Some(stream) = self.streams.get_mut(key) else { return };
         let up = stream.up.and_then(|up| self.ups.get_mut(up));
         let takes = !matches!(stream.tunnel, Tunnel::Asked | Tunnel::Raw);
         let Some(up) = up.filter(|up| takes && matches!(up.state, UpState::Http(_))) else {
@@ -583,8 +609,17 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn fail(&mut self, key: Key, reason: Reason) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let down = stream.down;
-        if self.downs.get(down).is_some_and(|down| down.has_answered(stream)) {
+        if stream.copied().is_some() {
+            return self.abandon(key);
+        }
+        let has_answered = self.downs.get(down).is_some_and(|down| down.has_answered(stream));
+        if has_answered {
             stream.note_broken(&reason.reply());
+        }
+        let is_timeout = matches!(reason, Reason::ResponseTimeout | Reason::PerTryTimeout);
+        if stream.answers_204 && is_timeout && !has_answered {
+            let reply = Reply { status: 204, body: "", ..reason.reply() };
+            return self.answer(Asker { down, stream: Some(key) }, reply);
         }
         if let Some(returning) = &stream.returning {
             return match returning.is_answered {
@@ -617,6 +652,9 @@ impl<D: Driver> Worker<D> {
         }
         if let Some(returning) = stream.returning.take() {
             self.settle_returning(stream.down, returning);
+        }
+        if let Some(mirroring) = &stream.mirroring {
+            self.end_mirroring(mirroring);
         }
     }
 

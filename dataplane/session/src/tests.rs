@@ -21,6 +21,7 @@ mod mutual_tls;
 mod peer;
 mod proxy;
 mod retry;
+mod routing;
 mod sealed;
 mod splits;
 mod stalled;

@@ -3,13 +3,16 @@
 //! Requests clone an [`Rc`], never an `Arc`: a reference count that two cores write to costs more
 //! than all matching together.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use config::snapshot::{Listener, Route, RouteAction, RouteTable, Snapshot, VirtualHost};
-use policy::route::Found;
+use config::snapshot::{
+    ClusterId, Listener, Route, RouteAction, RouteTable, Snapshot, VirtualHost,
+};
+use policy::route::{Found, Place};
 
 /// A route table as requests hold it.
 pub(crate) type Table = Rc<Arc<RouteTable>>;
@@ -20,6 +23,8 @@ pub(crate) struct View {
     tables: HashMap<Arc<str>, Table>,
     by_address: HashMap<SocketAddr, usize>,
     by_name: HashMap<Arc<str>, usize>,
+    /// Filled when a request first names a cluster.
+    clusters: OnceCell<HashMap<Arc<str>, ClusterId>>,
 }
 
 impl View {
@@ -32,8 +37,18 @@ impl View {
             tables: snapshot.routes.iter().map(table).collect(),
             by_address: listeners().map(|(index, listener)| (listener.address, index)).collect(),
             by_name: listeners().map(|(index, l)| (Arc::clone(&l.name), index)).collect(),
+            clusters: OnceCell::new(),
             snapshot,
         }
+    }
+
+    /// The cluster of that name.
+    pub(crate) fn cluster_named(&self, name: &str) -> Option<ClusterId> {
+        let all = || {
+            let there = self.snapshot.clusters.iter().flatten();
+            there.map(|cluster| (Arc::clone(&cluster.name), cluster.id)).collect()
+        };
+        self.clusters.get_or_init(all).get(name).copied()
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -72,20 +87,16 @@ impl View {
 #[derive(Clone)]
 pub(crate) struct Taken {
     pub(crate) table: Table,
-    pub(crate) host: usize,
-    pub(crate) route: usize,
+    at: Place,
 }
 
 impl Taken {
     pub(crate) fn of(table: &Table, found: &Found<'_>) -> Self {
-        let (host, route) = found.at;
-        Self { table: Rc::clone(table), host, route }
+        Self { table: Rc::clone(table), at: found.at }
     }
 
     pub(crate) fn found(&self) -> Option<Found<'_>> {
-        let host = self.table.hosts.get(self.host)?;
-        let route = host.routes.get(self.route)?;
-        Some(Found { host, route, at: (self.host, self.route) })
+        Found::at(&self.table, self.at)
     }
 
     /// The route leads to an upstream.
@@ -94,10 +105,10 @@ impl Taken {
     }
 
     pub(crate) fn host(&self) -> Option<&VirtualHost> {
-        self.table.hosts.get(self.host).map(|host| &**host)
+        self.table.hosts.get(self.at.host).map(|host| &**host)
     }
 
     pub(crate) fn route(&self) -> Option<&Route> {
-        self.host()?.routes.get(self.route).map(|route| &**route)
+        self.host()?.routes.get(self.at.route).map(|route| &**route)
     }
 }

@@ -128,6 +128,8 @@ pub struct Worker<D: Driver> {
     /// Kept for the next requests that have one.
     #[allow(clippy::vec_box)]
     pub(crate) spare_records: Vec<Box<Record>>,
+    /// Streams that are copies of others.
+    pub(crate) copies: usize,
     /// Connections to upstreams by HTTP/2 that are not read from for want of memory.
     pub(crate) held_ups: Vec<Key>,
     /// Where lines of access logs go.
@@ -177,6 +179,7 @@ impl<D: Driver> Worker<D> {
             spare_returning: Vec::new(),
             spare_filtering: Vec::new(),
             spare_records: Vec::new(),
+            copies: 0,
             held_ups: Vec::new(),
             lines: None,
             draining: false,

@@ -6,21 +6,18 @@ use std::time::Duration;
 
 use api::envoy::Any;
 use api::envoy::core::RoutingPriority;
+use api::envoy::protobuf;
 use api::envoy::route::route_action::upgrade_config::ConnectConfig;
 use api::envoy::route::route_action::{
-    ClusterNotFoundResponseCode, ClusterSpecifier, MaxStreamDuration, UpgradeConfig,
+    ClusterNotFoundResponseCode, MaxStreamDuration, UpgradeConfig,
 };
-use api::envoy::route::weighted_cluster::ClusterWeight;
-use api::envoy::route::{
-    DirectResponseAction, Route, RouteAction, RouteMatch, WeightedCluster, route, route_match,
-};
+use api::envoy::route::{DirectResponseAction, Route, RouteAction, route};
 
 use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
-use super::{hash, http_filter, matcher, retry, rewrite, tcp, value};
-use crate::limits::MAX_WEIGHTED;
-use crate::snapshot::{self, Forward, Overrides, PathMatch, Retry, Weighted};
+use super::{destination, hash, http_filter, matches, mirror, retry, rewrite, tcp, value};
+use crate::snapshot::{self, Forward, GrpcTimeout, Mirror, Overrides, Retry, StreamDuration};
 
 /// Envoy's default time-out for a response.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,6 +31,8 @@ pub(crate) struct Defaults {
     pub(crate) must_exist: bool,
     /// The virtual host's retry policy.
     pub(crate) retry: Option<Retry>,
+    /// Who is sent copies.
+    pub(crate) mirrors: Arc<[Mirror]>,
 }
 
 pub(crate) fn route(
@@ -57,12 +56,20 @@ pub(crate) fn route(
         response_add: response_headers_to_add,
         response_remove: response_headers_to_remove,
     };
+    let overrides = overrides(at, action.as_ref(), typed_per_filter_config)?;
+    let action = route_action(at, action.as_ref(), defaults, scope)?;
+    let mut headers = headers::changes(at, &lists)?;
+    if let snapshot::RouteAction::Forward(forward) = &action {
+        let mut owns = forward.clusters.iter().filter_map(|cluster| cluster.own.as_ref());
+        // What its clusters' changes want to know the route's do.
+        headers.has_formats |= owns.any(|own| own.headers.has_formats);
+    }
     Ok(snapshot::Route {
         name: name.as_str().into(),
-        matches: matches(&place, r#match)?,
-        action: route_action(at, action.as_ref(), defaults, scope)?,
-        overrides: overrides(at, action.as_ref(), typed_per_filter_config)?,
-        headers: headers::changes(at, &lists)?,
+        matches: matches::compile(&place, r#match)?,
+        action,
+        overrides,
+        headers,
     })
 }
 
@@ -80,51 +87,6 @@ fn overrides(
     overrides.rate_limits = http_filter::rate_limits(&place, &action.rate_limits)?;
     overrides.includes_host_limits = value::bool_or(&action.include_vh_rate_limits, false);
     Ok(overrides)
-}
-
-fn matches(at: &At<'_>, given: &RouteMatch) -> Result<snapshot::RouteMatch, Fault> {
-    decide!(at, given => RouteMatch {
-        used: case_sensitive, headers, query_parameters, path_specifier;
-        refused: runtime_fraction, cookies, grpc, tls_context, dynamic_metadata, filter_state;
-    });
-    let place = at.field("headers");
-    let headers = headers.iter().enumerate();
-    let headers = headers.map(|(index, header)| matcher::header(&place.item(index), header));
-    let headers = headers.collect::<Result<_, _>>()?;
-    let place = at.field("query_parameters");
-    let query = query_parameters.iter().enumerate();
-    let query = query.map(|(index, one)| matcher::query(&place.item(index), one));
-    Ok(snapshot::RouteMatch {
-        path: path(at, path_specifier.as_ref())?,
-        case_sensitive: value::bool_or(case_sensitive, true),
-        headers,
-        query: query.collect::<Result<_, _>>()?,
-    })
-}
-
-fn path(at: &At<'_>, given: Option<&route_match::PathSpecifier>) -> Result<PathMatch, Fault> {
-    use route_match::PathSpecifier as Specifier;
-    let bytes = |text: &String| text.as_bytes().into();
-    match given {
-        Some(Specifier::Prefix(prefix)) => Ok(PathMatch::Prefix(bytes(prefix))),
-        Some(Specifier::Path(path)) => Ok(PathMatch::Exact(bytes(path))),
-        Some(Specifier::SafeRegex(pattern)) => {
-            Ok(PathMatch::Regex(matcher::regex(&at.field("safe_regex"), pattern)?))
-        }
-        Some(Specifier::PathSeparatedPrefix(prefix)) => {
-            let good = prefix.starts_with('/') && !prefix.ends_with('/');
-            if !good || prefix.contains(['?', '#']) {
-                let at = at.field("path_separated_prefix");
-                return Err(at.invalid("it begins with `/`, does not end in one, has no query"));
-            }
-            Ok(PathMatch::SeparatedPrefix(bytes(prefix)))
-        }
-        Some(Specifier::ConnectMatcher(_)) => Ok(PathMatch::Connect),
-        Some(Specifier::PathMatchPolicy(_)) => {
-            Err(at.field("path_match_policy").unsupported("path templates are not supported"))
-        }
-        None => Err(at.missing("`prefix`, `path`, `safe_regex` … has to be given")),
-    }
 }
 
 fn route_action(
@@ -184,23 +146,24 @@ fn forward(
     decide!(at, action => RouteAction {
         used: cluster_not_found_response_code, timeout, idle_timeout, retry_policy, priority,
             upgrade_configs, max_stream_duration, cluster_specifier, hash_policy, prefix_rewrite,
-            regex_rewrite, append_x_forwarded_host, host_rewrite_specifier;
+            regex_rewrite, append_x_forwarded_host, host_rewrite_specifier, max_grpc_timeout,
+            grpc_timeout_offset, request_mirror_policies;
         used_elsewhere: rate_limits, include_vh_rate_limits;
         refused: metadata_match, path_rewrite_policy, path_rewrite, flush_timeout,
             early_data_policy, cors, retry_policy_typed_config,
-            request_mirror_policies, hedge_policy, internal_redirect_policy,
-            internal_redirect_action;
-        // gRPC time-outs matter to gRPC.
-        without_effect: max_grpc_timeout, grpc_timeout_offset, max_internal_redirects;
+            hedge_policy, internal_redirect_policy, internal_redirect_action;
+        without_effect: max_internal_redirects;
     });
-    stream_duration(&at.field("max_stream_duration"), max_stream_duration.as_ref())?;
+    let place = at.field("max_stream_duration");
+    let duration = max_stream_duration.as_ref();
+    let duration = duration.map(|given| stream_duration(&place, given)).transpose()?;
     let class: RoutingPriority = value::enumeration(&at.field("priority"), *priority)?;
     if class != RoutingPriority::Default {
         return Err(at.field("priority").unsupported("only DEFAULT is supported"));
     }
     let place = at.field("retry_policy");
     let own = retry_policy.as_ref().map(|policy| retry::compile(&place, policy)).transpose()?;
-    let clusters = clusters(at, cluster_specifier.as_ref(), defaults, scope)?;
+    let to = destination::compile(at, cluster_specifier.as_ref(), defaults, scope)?;
     let code = at.field("cluster_not_found_response_code");
     let rewrites = rewrite::Given {
         prefix: prefix_rewrite,
@@ -209,9 +172,19 @@ fn forward(
         append_forwarded_host: *append_x_forwarded_host,
     };
     Ok(Forward {
-        total_weight: tcp::total(at, &clusters)?,
-        clusters,
-        timeout: value::timeout(&at.field("timeout"), timeout, Some(TIMEOUT))?,
+        total_weight: tcp::total(at, &to.clusters)?,
+        clusters: to.clusters,
+        random_header: to.random_header,
+        mirrors: {
+            let place = at.field("request_mirror_policies");
+            mirror::compile(&place, request_mirror_policies, defaults, scope)?
+        },
+        timeout: value::timeout(&at.field("timeout"), timeout, Some(TIMEOUT))?
+            .filter(|_| duration.is_none()),
+        grpc: grpc_timeout(at, max_grpc_timeout, grpc_timeout_offset)?
+            .filter(|_| duration.is_none())
+            .map(Box::new),
+        duration: duration.map(Box::new),
         idle_timeout: match idle_timeout {
             Some(_) => Some(value::timeout(&at.field("idle_timeout"), idle_timeout, None)?),
             None => None,
@@ -221,7 +194,7 @@ fn forward(
             ClusterNotFoundResponseCode::NotFound => 404,
             ClusterNotFoundResponseCode::InternalServerError => 500,
         },
-        retry: own.unwrap_or_else(|| defaults.retry.clone()),
+        retry: own.or_else(|| defaults.retry.clone()),
         hash: hash::compile(&at.field("hash_policy"), hash_policy)?,
         upgrades: upgrades(&at.field("upgrade_configs"), upgrade_configs)?,
         rewrite: rewrite::compile(at, &rewrites)?.map(Box::new),
@@ -229,18 +202,33 @@ fn forward(
     })
 }
 
-/// Only "no limit" is understood; the two gRPC fields matter to gRPC alone.
-fn stream_duration(at: &At<'_>, given: Option<&MaxStreamDuration>) -> Result<(), Fault> {
-    let Some(given) = given else { return Ok(()) };
+fn stream_duration(at: &At<'_>, given: &MaxStreamDuration) -> Result<StreamDuration, Fault> {
     decide!(_, given => MaxStreamDuration {
-        used: max_stream_duration;
-        without_effect: grpc_timeout_header_max, grpc_timeout_header_offset;
+        used: max_stream_duration, grpc_timeout_header_max, grpc_timeout_header_offset;
     });
-    let at = at.field("max_stream_duration");
-    match value::timeout(&at, max_stream_duration, None)? {
-        None => Ok(()),
-        Some(_) => Err(at.unsupported("only 0s (no limit) is supported")),
+    let limit = |name: &'static str, given: &Option<protobuf::Duration>| match given {
+        None => Ok(None),
+        Some(_) => value::timeout(&at.field(name), given, None).map(Some),
+    };
+    let place = at.field("grpc_timeout_header_offset");
+    Ok(StreamDuration {
+        max: limit("max_stream_duration", max_stream_duration)?,
+        grpc_max: limit("grpc_timeout_header_max", grpc_timeout_header_max)?,
+        grpc_offset: value::duration(&place, grpc_timeout_header_offset)?.unwrap_or_default(),
+    })
+}
+
+fn grpc_timeout(
+    at: &At<'_>,
+    max: &Option<protobuf::Duration>,
+    offset: &Option<protobuf::Duration>,
+) -> Result<Option<GrpcTimeout>, Fault> {
+    let offset = value::duration(&at.field("grpc_timeout_offset"), offset)?.unwrap_or_default();
+    if max.is_none() {
+        return Ok(None);
     }
+    let max = value::timeout(&at.field("max_grpc_timeout"), max, None)?;
+    Ok(Some(GrpcTimeout { max, offset }))
 }
 
 fn upgrades(at: &At<'_>, configs: &[UpgradeConfig]) -> Result<Vec<(Box<str>, bool)>, Fault> {
@@ -272,80 +260,4 @@ pub(crate) fn upgrade_name(at: &At<'_>, name: &str) -> Result<Box<str>, Fault> {
         "connect-udp" => Err(at.unsupported("datagrams are not proxied")),
         _ => Ok(lower.into()),
     }
-}
-
-fn clusters(
-    at: &At<'_>,
-    specifier: Option<&ClusterSpecifier>,
-    defaults: &Defaults,
-    scope: &mut Scope<'_>,
-) -> Result<Vec<Weighted>, Fault> {
-    match specifier {
-        Some(ClusterSpecifier::Cluster(name)) => {
-            Ok(vec![named(&at.field("cluster"), name, 1, defaults, scope)?])
-        }
-        Some(ClusterSpecifier::WeightedClusters(list)) => {
-            weighted(&at.field("weighted_clusters"), list, defaults, scope)
-        }
-        Some(ClusterSpecifier::ClusterHeader(_)) => {
-            Err(at.field("cluster_header").unsupported("this field is not supported"))
-        }
-        Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => {
-            Err(at.field("cluster_specifier_plugin").unsupported("this field is not supported"))
-        }
-        Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => Err(at
-            .field("inline_cluster_specifier_plugin")
-            .unsupported("this field is not supported")),
-        None => Err(at.missing("`cluster` or `weighted_clusters` has to be given")),
-    }
-}
-
-fn weighted(
-    at: &At<'_>,
-    list: &WeightedCluster,
-    defaults: &Defaults,
-    scope: &mut Scope<'_>,
-) -> Result<Vec<Weighted>, Fault> {
-    decide!(at, list => WeightedCluster {
-        // Envoy too goes by the sum of the weights; a runtime key without a runtime says nothing.
-        used: clusters;
-        refused: random_value_specifier;
-        without_effect: total_weight, runtime_key_prefix;
-    });
-    let at = at.field("clusters");
-    at.at_most(MAX_WEIGHTED, clusters.len())?;
-    let each = clusters.iter().enumerate();
-    each.map(|(index, one)| weight(&at.item(index), one, defaults, scope)).collect()
-}
-
-fn weight(
-    at: &At<'_>,
-    one: &ClusterWeight,
-    defaults: &Defaults,
-    scope: &mut Scope<'_>,
-) -> Result<Weighted, Fault> {
-    decide!(at, one => ClusterWeight {
-        used: name, weight, typed_per_filter_config;
-        refused: cluster_header, metadata_match, request_headers_to_add,
-            request_headers_to_remove, response_headers_to_add, response_headers_to_remove,
-            host_rewrite_specifier;
-    });
-    let overrides = http_filter::overrides(at, typed_per_filter_config)?;
-    let one = named(&at.field("name"), name, value::u32_or(weight, 0), defaults, scope)?;
-    Ok(Weighted { overrides, ..one })
-}
-
-fn named(
-    at: &At<'_>,
-    name: &str,
-    weight: u32,
-    defaults: &Defaults,
-    scope: &mut Scope<'_>,
-) -> Result<Weighted, Fault> {
-    let (name, cluster) = scope.names.id(at, name)?;
-    if defaults.must_exist {
-        // The field is printed now, because the check comes when all clusters are known.
-        scope.needs.clusters.push((at.missing("").field, Arc::clone(&name)));
-    }
-    Ok(Weighted { name, cluster, weight, overrides: Default::default() })
 }

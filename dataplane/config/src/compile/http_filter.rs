@@ -17,6 +17,7 @@ use api::envoy::hcm::{HttpFilter, http_filter::ConfigType};
 use api::envoy::header_mutation::HeaderMutation;
 use api::envoy::http_rbac::Rbac;
 use api::envoy::local_ratelimit::LocalRateLimit;
+use api::envoy::mutation_rules;
 use api::envoy::router::Router;
 use api::envoy::types::FractionalPercent;
 use api::envoy::types::fractional_percent::DenominatorType;
@@ -26,7 +27,7 @@ use prost::Name;
 use super::at::{At, Fault, decide, typed};
 use super::{rbac, value};
 use crate::limits::MAX_FILTERS;
-use crate::snapshot::{self, FilterKind, HeaderMutationFilter, HttpFilters, Share};
+use crate::snapshot::{self, FilterKind, HeaderMutationFilter, HttpFilters, Mutation, Share};
 
 pub(crate) use limit::rate_limits;
 pub(crate) use overrides::compile as overrides;
@@ -132,6 +133,14 @@ fn kind(at: &At<'_>, name: &str, any: &Any) -> Result<Option<FilterKind>, Fault>
     } else {
         return Ok(None);
     }))
+}
+
+/// Changes to a head, in the order in which they are listed.
+pub(crate) fn mutations(
+    at: &At<'_>,
+    given: &[mutation_rules::HeaderMutation],
+) -> Result<Vec<Mutation>, Fault> {
+    mutation::list(at, given)
 }
 
 /// A share of the requests; absent: none.

@@ -1,20 +1,20 @@
 //! `RetryPolicy`.
 
 use api::envoy::protobuf::Duration;
-use api::envoy::route::{RetryPolicy, retry_policy};
+use api::envoy::route::{HeaderMatcher, RetryPolicy, retry_policy};
 
 use super::at::{At, Fault, decide};
-use super::value;
-use crate::snapshot::{BackOff, Retry};
+use super::{matcher, value};
+use crate::limits::MAX_RETRIABLE;
+use crate::snapshot::{BackOff, HeaderMatch, Retry};
 
-/// A retry policy; `None` if it asks for nothing.
-pub(crate) fn compile(at: &At<'_>, policy: &RetryPolicy) -> Result<Option<Retry>, Fault> {
+/// A retry policy. One that asks for nothing still says how long an attempt may take.
+pub(crate) fn compile(at: &At<'_>, policy: &RetryPolicy) -> Result<Retry, Fault> {
     decide!(at, policy => RetryPolicy {
         used: retry_on, num_retries, per_try_timeout, retry_host_predicate,
-            retriable_status_codes, retry_back_off;
+            retriable_status_codes, retry_back_off, retriable_headers, retriable_request_headers;
         refused: per_try_idle_timeout, retry_priority, retry_options_predicates,
-            rate_limited_retry_back_off, retriable_headers, retriable_request_headers,
-            refresh_cluster_on_retry;
+            rate_limited_retry_back_off, refresh_cluster_on_retry;
         without_effect: host_selection_retry_max_attempts;
     });
     let place = at.field("retry_host_predicate");
@@ -28,31 +28,34 @@ pub(crate) fn compile(at: &At<'_>, policy: &RetryPolicy) -> Result<Option<Retry>
             Some(given) => back_off(&at.field("retry_back_off"), given)?,
             None => BackOff::default(),
         },
+        statuses: statuses(&at.field("retriable_status_codes"), retriable_status_codes)?,
+        headers: headers(&at.field("retriable_headers"), retriable_headers)?,
+        requests: headers(&at.field("retriable_request_headers"), retriable_request_headers)?,
         ..Retry::default()
     };
-    let mut by_list = false;
-    for condition in retry_on.split(',').map(str::trim).filter(|text| !text.is_empty()) {
-        match condition {
-            "retriable-status-codes" => by_list = true,
-            other => add(&at.field("retry_on"), other, &mut retry)?,
+    let conditions = retry_on.split(',').map(str::trim).filter(|text| !text.is_empty());
+    for condition in conditions {
+        if !retry.add(condition) && !retry.add_grpc(condition) {
+            let at = at.field("retry_on");
+            return Err(at.unsupported(format!("the condition `{condition}` is not supported")));
         }
     }
-    let place = at.field("retriable_status_codes");
-    for (index, status) in retriable_status_codes.iter().enumerate() {
+    Ok(retry)
+}
+
+fn statuses(at: &At<'_>, given: &[u32]) -> Result<Vec<u16>, Fault> {
+    at.at_most(MAX_RETRIABLE, given.len())?;
+    let each = given.iter().enumerate().map(|(index, status)| {
         let known = u16::try_from(*status).ok().filter(|status| (100..600).contains(status));
-        let status = known.ok_or_else(|| {
-            place.item(index).invalid(format!("{status} is no status of a response"))
-        })?;
-        if by_list {
-            retry.on_status.push((status, status));
-        }
-    }
-    let asks = retry.on_connect_failure
-        || retry.on_reset
-        || retry.on_rate_limited
-        || retry.on_grpc != 0
-        || !retry.on_status.is_empty();
-    Ok(Some(retry).filter(|_| asks))
+        known.ok_or_else(|| at.item(index).invalid(format!("{status} is no status of a response")))
+    });
+    each.collect()
+}
+
+fn headers(at: &At<'_>, given: &[HeaderMatcher]) -> Result<Vec<HeaderMatch>, Fault> {
+    at.at_most(MAX_RETRIABLE, given.len())?;
+    let each = given.iter().enumerate();
+    each.map(|(index, one)| matcher::header(&at.item(index), one)).collect()
 }
 
 /// The intervals between attempts, cut to whole milliseconds before they are compared, as in Envoy.
@@ -80,40 +83,6 @@ fn interval_ms(at: &At<'_>, given: &Option<Duration>) -> Result<Option<u64>, Fau
         // A protobuf duration has at most 64 bits of seconds; longer than for ever is for ever.
         Some(interval) => Ok(Some(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1))),
     }
-}
-
-/// One condition of `retry_on`. Ranges of statuses have both ends in them.
-fn add(at: &At<'_>, condition: &str, retry: &mut Retry) -> Result<(), Fault> {
-    match condition {
-        "connect-failure" | "refused-stream" | "reset-before-request" => {
-            retry.on_connect_failure = true;
-        }
-        "reset" => {
-            retry.on_connect_failure = true;
-            retry.on_reset = true;
-        }
-        "5xx" => {
-            retry.on_connect_failure = true;
-            retry.on_reset = true;
-            retry.on_status.push((500, 599));
-        }
-        "gateway-error" => {
-            retry.on_connect_failure = true;
-            retry.on_reset = true;
-            retry.on_status.push((502, 504));
-        }
-        "retriable-4xx" => retry.on_status.push((409, 409)),
-        "envoy-ratelimited" => retry.on_rate_limited = true,
-        "cancelled" => retry.on_grpc |= 1 << 1,
-        "deadline-exceeded" => retry.on_grpc |= 1 << 4,
-        "resource-exhausted" => retry.on_grpc |= 1 << 8,
-        "internal" => retry.on_grpc |= 1 << 13,
-        "unavailable" => retry.on_grpc |= 1 << 14,
-        // HTTP/3 is not spoken.
-        "http3-post-connect-failure" => {}
-        other => return Err(at.unsupported(format!("the condition `{other}` is not supported"))),
-    }
-    Ok(())
 }
 
 /// `previous_hosts` is a preference among hosts; the balancer's next choice is good enough for now.

@@ -10,7 +10,7 @@ use super::action::{self, Defaults};
 use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
-use super::{http_filter, value};
+use super::{http_filter, mirror, value};
 use crate::limits::{MAX_DIRECT_BODY, MAX_ROUTES, MAX_VIRTUAL_HOSTS};
 use crate::snapshot::{self, RequireTls, RouteAction, RouteTable};
 
@@ -26,17 +26,19 @@ pub(crate) fn compile(
         used: name, virtual_hosts, response_headers_to_add, response_headers_to_remove,
             request_headers_to_add, request_headers_to_remove, most_specific_header_mutations_wins,
             validate_clusters, max_direct_response_body_size_bytes, ignore_port_in_host_matching,
-            typed_per_filter_config;
-        refused: vhds, internal_only_headers, cluster_specifier_plugins,
-            request_mirror_policies, vhost_header, ignore_path_parameters_in_path_matching,
-            route_specifiers;
+            typed_per_filter_config, request_mirror_policies;
+        refused: vhds, internal_only_headers, cluster_specifier_plugins, vhost_header,
+            ignore_path_parameters_in_path_matching, route_specifiers;
         without_effect: metadata;
     });
-    let defaults = Defaults {
+    let mut defaults = Defaults {
         max_body: value::u32_or(max_direct_response_body_size_bytes, MAX_DIRECT_BODY),
         must_exist: value::bool_or(validate_clusters, inline),
         retry: None,
+        mirrors: Arc::default(),
     };
+    let place = at.field("request_mirror_policies");
+    defaults.mirrors = mirror::compile(&place, request_mirror_policies, &defaults, scope)?;
     let lists = Lists {
         request_add: request_headers_to_add,
         request_remove: request_headers_to_remove,
@@ -90,11 +92,11 @@ fn virtual_host(
         used: name, routes, request_headers_to_add, request_headers_to_remove,
             response_headers_to_add, response_headers_to_remove, include_request_attempt_count,
             retry_policy, require_tls, typed_per_filter_config,
-            rate_limits;
+            rate_limits, request_mirror_policies;
         used_elsewhere: domains;
         refused: matcher, cors,
             include_attempt_count_in_response, retry_policy_typed_config, hedge_policy,
-            include_is_timeout_retry_header, request_mirror_policies, route_specifiers;
+            include_is_timeout_retry_header, route_specifiers;
         without_effect: virtual_clusters, metadata, per_request_buffer_limit_bytes,
             request_body_buffer_limit;
     });
@@ -106,7 +108,9 @@ fn virtual_host(
     };
     let retry = retry_policy.as_ref();
     let retry = retry.map(|policy| super::retry::compile(&at.field("retry_policy"), policy));
-    let defaults = Defaults { retry: retry.transpose()?.flatten(), ..defaults.clone() };
+    let place = at.field("request_mirror_policies");
+    let mirrors = mirror::compile(&place, request_mirror_policies, defaults, scope)?;
+    let defaults = Defaults { retry: retry.transpose()?, mirrors, ..defaults.clone() };
     let mut overrides = http_filter::overrides(at, typed_per_filter_config)?;
     overrides.rate_limits = http_filter::rate_limits(&at.field("rate_limits"), rate_limits)?;
     let place = at.field("routes");

@@ -52,7 +52,7 @@ fn clusters(
     match specifier {
         Some(tcp_proxy::ClusterSpecifier::Cluster(name)) => {
             let (name, cluster) = scope.names.id(&at.field("cluster"), name)?;
-            Ok(vec![Weighted { name, cluster, weight: 1, overrides: Default::default() }])
+            Ok(vec![Weighted::plain(name, cluster, 1)])
         }
         Some(tcp_proxy::ClusterSpecifier::WeightedClusters(list)) => {
             let at = at.field("weighted_clusters");
@@ -78,7 +78,7 @@ fn weighted(
         return Err(at.field("weight").invalid("at least 1"));
     }
     let (name, cluster) = scope.names.id(&at.field("name"), name)?;
-    Ok(Weighted { name, cluster, weight: *weight, overrides: Default::default() })
+    Ok(Weighted::plain(name, cluster, *weight))
 }
 
 /// The sum of the weights, which has to be at least 1 and fit 32 bits.

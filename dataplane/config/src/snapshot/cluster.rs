@@ -14,6 +14,11 @@ use super::outlier::OutlierDetection;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClusterId(pub u32);
 
+impl ClusterId {
+    /// No cluster has it.
+    pub const NOBODY: Self = Self(u32::MAX);
+}
+
 /// `envoy.config.cluster.v3.Cluster` with its endpoints, compiled.
 #[derive(Clone, Debug)]
 pub struct Cluster {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AccessLog, ClusterId, HostForm, Http1, HttpFilters, Origin, Overrides, RouteTable, Underscores,
+    AccessLog, ClusterId, HeaderChanges, HostForm, Http1, HttpFilters, Origin, Overrides,
+    RouteTable, Underscores,
 };
 
 /// `TcpProxy`, compiled.
@@ -37,6 +38,31 @@ pub struct Weighted {
     pub weight: u32,
     /// What it says of HTTP filters.
     pub overrides: Overrides,
+    /// What a route does for this cluster alone. Of a TCP proxy's there is nothing.
+    pub own: Option<Arc<OfCluster>>,
+}
+
+impl Weighted {
+    /// This cluster, and nothing besides.
+    pub fn plain(name: Arc<str>, cluster: ClusterId, weight: u32) -> Self {
+        Self { name, cluster, weight, overrides: Overrides::default(), own: None }
+    }
+
+    /// The request's header that names the cluster, where it is not named here.
+    pub fn named_by(&self) -> Option<&[u8]> {
+        self.own.as_ref()?.named_by.as_deref()
+    }
+}
+
+/// What a route does for one of its clusters, before all that it does for every one.
+#[derive(Debug, Default)]
+pub struct OfCluster {
+    /// The request's header that names the cluster (lower case; `cluster_header`).
+    pub named_by: Option<Box<[u8]>>,
+    /// Changes to headers.
+    pub headers: HeaderChanges,
+    /// Takes the authority's place (`host_rewrite_literal`).
+    pub host: Option<Box<[u8]>>,
 }
 
 /// `HttpConnectionManager`, compiled.

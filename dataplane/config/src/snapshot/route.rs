@@ -7,8 +7,8 @@ use hashbrown::HashMap;
 use regex::bytes::Regex;
 
 use super::{
-    Format, HashPolicy, HeaderMatch, HostRewrite, Overrides, QueryMatch, Redirect, RequireTls,
-    Rewrite, RouteList, Weighted,
+    Format, HashPolicy, HeaderMatch, HostRewrite, Mirror, Overrides, QueryMatch, Redirect,
+    RequireTls, Retry, Rewrite, RouteList, Share, StringMatch, Weighted,
 };
 
 /// `RouteConfiguration`, compiled.
@@ -81,6 +81,56 @@ pub struct RouteMatch {
     pub headers: Vec<HeaderMatch>,
     /// All must match.
     pub query: Vec<QueryMatch>,
+    /// What few routes ask for.
+    pub more: Option<Box<MoreMatches>>,
+}
+
+impl RouteMatch {
+    /// This path, and nothing besides.
+    pub fn of(path: PathMatch) -> Self {
+        Self { path, case_sensitive: true, headers: Vec::new(), query: Vec::new(), more: None }
+    }
+}
+
+/// What a route may ask besides path, headers and query; all must match.
+#[derive(Debug, Default)]
+pub struct MoreMatches {
+    /// All must match.
+    pub cookies: Vec<CookieMatch>,
+    /// It is a call by gRPC.
+    pub grpc: bool,
+    /// It is among this share of the requests (`runtime_fraction`).
+    pub share: Option<Share>,
+    /// What it asks of the client's certificate.
+    pub tls: TlsMatch,
+}
+
+impl MoreMatches {
+    /// Nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        let Self { cookies, grpc, share, tls } = self;
+        cookies.is_empty() && !grpc && share.is_none() && *tls == TlsMatch::default()
+    }
+}
+
+/// `CookieMatcher`.
+#[derive(Debug)]
+pub struct CookieMatch {
+    /// The cookie's name.
+    pub name: Box<[u8]>,
+    /// What its value is compared with. A cookie that is not there does not match.
+    pub value: StringMatch,
+    /// It must not match.
+    pub invert: bool,
+}
+
+/// `TlsContextMatchOptions`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TlsMatch {
+    /// The client has shown a certificate, or has not.
+    pub presented: Option<bool>,
+    /// It was verified on this connection, or was not.
+    pub validated: Option<bool>,
 }
 
 /// How a path is compared.
@@ -100,6 +150,7 @@ pub enum PathMatch {
 
 /// What a route does.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // most routes forward, and none is moved about
 pub enum RouteAction {
     /// Forwards.
     Forward(Forward),
@@ -121,8 +172,17 @@ pub struct Forward {
     pub clusters: Vec<Weighted>,
     /// The sum of the weights.
     pub total_weight: u32,
+    /// The request's header whose one value takes the place of chance where it is a number (lower
+    /// case; `weighted_clusters.header_name`).
+    pub random_header: Option<Box<[u8]>>,
+    /// Who is sent a copy of each request.
+    pub mirrors: Arc<[Mirror]>,
     /// The whole answer must be there by then (Envoy's default 15 s; `None`: no limit).
     pub timeout: Option<Duration>,
+    /// `max_grpc_timeout`: a call's own `grpc-timeout` takes the place of `timeout`.
+    pub grpc: Option<Box<GrpcTimeout>>,
+    /// `max_stream_duration`. Where there is one, there is neither `timeout` nor `grpc`.
+    pub duration: Option<Box<StreamDuration>>,
     /// Overrides the manager's stream idle timeout (outer `None`: does not).
     pub idle_timeout: Option<Option<Duration>>,
     /// Status for a cluster that is not there (503 or 404, 500).
@@ -139,6 +199,28 @@ pub struct Forward {
     pub rewrite: Option<Box<Rewrite>>,
 }
 
+/// `max_grpc_timeout` and `grpc_timeout_offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrpcTimeout {
+    /// A call may not ask for more, nor for no limit (`None`: it may).
+    pub max: Option<Duration>,
+    /// Taken off what a call asks for, where that leaves something.
+    pub offset: Duration,
+}
+
+/// `RouteAction.MaxStreamDuration`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamDuration {
+    /// A request and its answer may take so long (outer `None`: as the manager says; inner: as long
+    /// as they like).
+    pub max: Option<Option<Duration>>,
+    /// `grpc_timeout_header_max`: `grpc-timeout` takes the place of `max`, up to this (inner
+    /// `None`: whatever it says).
+    pub grpc_max: Option<Option<Duration>>,
+    /// `grpc_timeout_header_offset`: taken off it.
+    pub grpc_offset: Duration,
+}
+
 impl Forward {
     /// To no cluster at all: every request is answered as one for a cluster that is not there
     /// (`non_forwarding_action`).
@@ -146,7 +228,11 @@ impl Forward {
         Self {
             clusters: Vec::new(),
             total_weight: 0,
+            random_header: None,
+            mirrors: Arc::default(),
             timeout: None,
+            grpc: None,
+            duration: None,
             idle_timeout: None,
             cluster_not_found: 503,
             retry: None,
@@ -160,59 +246,6 @@ impl Forward {
     /// The authority becomes the name of the endpoint that is chosen (`auto_host_rewrite`).
     pub fn names_endpoint(&self) -> bool {
         self.rewrite.as_ref().is_some_and(|r| matches!(r.host, Some(HostRewrite::Endpoint)))
-    }
-}
-
-/// `RetryPolicy`, as far as it is understood.
-#[derive(Clone, Debug, Default)]
-pub struct Retry {
-    /// Attempts beyond the first (Envoy: 1).
-    pub retries: u32,
-    /// `connect-failure`, `refused-stream`, `reset-before-request`: nothing had been sent.
-    pub on_connect_failure: bool,
-    /// `reset`, `reset-before-request`.
-    pub on_reset: bool,
-    /// `5xx`, `gateway-error` and `retriable-status-codes` as a list of ranges.
-    pub on_status: Vec<(u16, u16)>,
-    /// `envoy-ratelimited`: answers with `x-envoy-ratelimited`, whatever their status. Without it
-    /// such an answer is never a reason for a retry, as in Envoy.
-    pub on_rate_limited: bool,
-    /// `cancelled` and its sisters: these statuses of gRPC, a bit each, where a response's head
-    /// says them.
-    pub on_grpc: u32,
-    /// One attempt may take so long.
-    pub per_try_timeout: Option<Duration>,
-    /// How long each retry waits.
-    pub back_off: BackOff,
-}
-
-/// `retry_back_off`: a retry waits for a random time below the interval, which is the base for the
-/// first and doubles with each. Both are whole milliseconds, at least one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BackOff {
-    /// `base_interval`, in milliseconds.
-    pub base_ms: u64,
-    /// `max_interval`, in milliseconds: the interval does not grow beyond it. Never below the base.
-    pub max_ms: u64,
-}
-
-impl BackOff {
-    /// Intervals between this base, in milliseconds, and ten times as much: Envoy's default.
-    pub const fn from_base_ms(base_ms: u64) -> Self {
-        Self { base_ms, max_ms: base_ms.saturating_mul(10) }
-    }
-
-    /// Below this a retry waits, in milliseconds; `retries`: how many there were before it.
-    pub fn interval_ms(&self, retries: u32) -> u64 {
-        let factor = 1_u64.checked_shl(retries).unwrap_or(u64::MAX);
-        self.base_ms.saturating_mul(factor).min(self.max_ms)
-    }
-}
-
-impl Default for BackOff {
-    /// Envoy's, without runtime keys: 25 ms, at most 250 ms.
-    fn default() -> Self {
-        Self::from_base_ms(25)
     }
 }
 

@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use config::snapshot::{
-    ChainMatch, ClusterId, FilterChain, Listener, Overrides, SourceType, TcpProxy, Terminal,
-    Transport, Weighted,
+    ChainMatch, ClusterId, FilterChain, Listener, SourceType, TcpProxy, Terminal, Transport,
+    Weighted,
 };
 use ipnet::IpNet;
 use proptest::prelude::*;
@@ -12,12 +12,7 @@ use super::select;
 use crate::facts::{ConnectionFacts, Protocols};
 
 fn chain(name: &str, matches: ChainMatch) -> Arc<FilterChain> {
-    let cluster = Weighted {
-        name: "c".into(),
-        cluster: ClusterId(0),
-        weight: 1,
-        overrides: Overrides::default(),
-    };
+    let cluster = Weighted::plain("c".into(), ClusterId(0), 1);
     Arc::new(FilterChain {
         name: name.into(),
         matches,

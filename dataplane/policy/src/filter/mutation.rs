@@ -40,7 +40,8 @@ fn apply(
     }
 }
 
-fn list(mutations: &[Mutation], head: &mut Head) {
+/// Makes these changes.
+pub(crate) fn list(mutations: &[Mutation], head: &mut Head) {
     for mutation in mutations {
         match mutation {
             Mutation::Change(change) => headers::change(head, std::slice::from_ref(change)),

@@ -38,12 +38,8 @@ fn told(said: [Option<Override>; 4], is_off: bool) -> (bool, Option<u16>) {
         overrides: table,
         ..RouteTable::default()
     };
-    let weighted = Weighted {
-        name: "c".into(),
-        cluster: config::snapshot::ClusterId(0),
-        weight: 1,
-        overrides: cluster,
-    };
+    let plain = Weighted::plain("c".into(), config::snapshot::ClusterId(0), 1);
+    let weighted = Weighted { overrides: cluster, ..plain };
     let found = find(&table, &get("/"), 0).unwrap();
     let levels = Levels::of(&table, &found, Some(&weighted));
     let filter = HttpFilter { is_off, ..HttpFilter::new("f", FilterKind::Cors) };

@@ -19,14 +19,15 @@ pub fn need_facts(table: &RouteTable, found: &Found<'_>) -> bool {
     levels(table, found).iter().any(|level| level.has_formats)
 }
 
-/// Innermost level first.
+/// Innermost level first. (A route whose clusters' own changes have formats says that it has some.)
 fn levels<'t>(table: &'t RouteTable, found: &Found<'t>) -> [&'t HeaderChanges; 3] {
     [&found.route.headers, &found.host.headers, &table.headers]
 }
 
-/// Applies the changes of the three levels: route, virtual host, table, so that the table has the
-/// last word; the other way round under `most_specific_header_mutations_wins`. Without facts a
-/// format sees the head alone.
+/// Applies the changes of the chosen cluster, then those of the three levels: route, virtual host,
+/// table, so that the table has the last word; these three the other way round under
+/// `most_specific_header_mutations_wins`, and the cluster's still come first, as in Envoy. Without
+/// facts a format sees the head alone.
 pub(super) fn apply(
     head: &mut Head,
     table: &RouteTable,
@@ -34,6 +35,13 @@ pub(super) fn apply(
     side: Side,
     facts: Option<&Facts<'_>>,
 ) {
+    if let Some(own) = found.cluster.and_then(|cluster| cluster.own.as_deref()) {
+        level_of(head, &own.headers, side, facts);
+        if let Some(host) = own.host.as_ref().filter(|_| side == Side::Request) {
+            // Nobody is told what it was, as in Envoy.
+            head.authority = head.add_bytes(host);
+        }
+    }
     let levels = levels(table, found);
     if table.most_specific_wins {
         levels.iter().rev().for_each(|level| level_of(head, level, side, facts));

@@ -14,7 +14,7 @@ use super::changes::{self, Side};
 use super::{client_cert, origin, text};
 use crate::format::Facts;
 use crate::route::Found;
-use crate::{matcher, scratch};
+use crate::{matcher, scratch, steer};
 
 /// What [`request`] needs to know of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ fn sanitize(head: &mut Head, is_internal: bool, is_edge: bool) {
     }
     head.remove_where(|head, field| {
         let name = head.get(field.name);
-        let goes = if is_internal { is_of_the_router(name) } else { is_of_the_inside(name) };
+        let goes = name == b"x-envoy-internal" || (!is_internal && is_of_the_inside(name));
         goes || (is_edge && is_of_the_edge(name))
     });
 }
@@ -225,35 +225,12 @@ fn uuid(random: u128) -> [u8; 36] {
     text
 }
 
-/// What steers Envoy's router, and what only we may say. From a request that is not internal it is
-/// removed.
+/// What steers the router, and what only an internal client may say.
 fn is_of_the_inside(name: &[u8]) -> bool {
-    is_of_the_router(name)
-        || name
-            .strip_prefix(b"x-envoy-")
-            .is_some_and(|rest| matches!(rest, b"force-trace" | b"ip-tags" | b"original-url"))
-}
-
-/// What the router uses up, and what only we may say.
-fn is_of_the_router(name: &[u8]) -> bool {
-    name.strip_prefix(b"x-envoy-").is_some_and(|rest| {
-        matches!(
-            rest,
-            b"expected-rq-timeout-ms"
-                | b"hedge-on-per-try-timeout"
-                | b"internal"
-                | b"max-retries"
-                | b"retriable-header-names"
-                | b"retriable-status-codes"
-                | b"retry-grpc-on"
-                | b"retry-on"
-                | b"upstream-alt-stat-name"
-                | b"upstream-rq-per-try-timeout-ms"
-                | b"upstream-rq-timeout-alt-response"
-                | b"upstream-rq-timeout-ms"
-                | b"upstream-stream-duration-ms"
-        )
-    })
+    let is_told = |rest: &[u8]| {
+        matches!(rest, b"expected-rq-timeout-ms" | b"force-trace" | b"ip-tags" | b"original-url")
+    };
+    steer::steers(name) || name.strip_prefix(b"x-envoy-").is_some_and(is_told)
 }
 
 /// What is removed besides where the client is the outside world (`use_remote_address`).

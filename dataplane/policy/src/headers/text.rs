@@ -24,12 +24,12 @@ pub(crate) fn write(out: &mut Vec<u8>, value: impl fmt::Display) {
 }
 
 /// Whole milliseconds; the highest number there is for what is longer than that.
-pub(super) fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000).saturating_add(u64::from(time.subsec_millis()))
 }
 
 /// Sets a field to a formatted value.
-pub(super) fn set(head: &mut Head, name: &[u8], value: impl fmt::Display) {
+pub(crate) fn set(head: &mut Head, name: &[u8], value: impl fmt::Display) {
     scratch::with(|out| {
         write(out, value);
         head.set(name, out);
@@ -38,7 +38,7 @@ pub(super) fn set(head: &mut Head, name: &[u8], value: impl fmt::Display) {
 
 /// Puts all lines of a name into one, with what `add` writes as its last element. As in Envoy the
 /// client's own lines are joined by a comma alone.
-pub(super) fn join(head: &mut Head, name: &[u8], separator: &[u8], add: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn join(head: &mut Head, name: &[u8], separator: &[u8], add: impl FnOnce(&mut Vec<u8>)) {
     join_with(head, name, separator, |_, out| add(out));
 }
 

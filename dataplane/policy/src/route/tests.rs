@@ -1,14 +1,16 @@
 //! Hosts and routes against what Envoy 1.40 answered to the same requests.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use config::snapshot::{
-    ClusterId, HeaderMatch, Overrides, PathMatch, Route, RouteAction, RouteTable, ValueMatch,
-    Weighted,
+    ClusterId, CookieMatch, Forward, HeaderMatch, MoreMatches, PathMatch, Route, RouteAction,
+    RouteTable, Share, TlsMatch, ValueMatch, Weighted,
 };
 
-use super::{NotFound, find, pick, weighted};
+use tls::session::Peer;
+use wire::head::Head;
+
+use super::{Found, NotFound, find, find_for, named, weighted};
 use crate::fixture::{exact, get, head, regex, route, virtual_host};
 
 fn any_path() -> PathMatch {
@@ -147,19 +149,109 @@ fn the_first_route_whose_headers_match_wins() {
 
 #[test]
 fn weights_divide_the_random_numbers() {
-    let cluster = |name: &str, weight| Weighted {
-        name: Arc::from(name),
-        cluster: ClusterId(0),
-        weight,
-        overrides: Overrides::default(),
-    };
-    let clusters = [cluster("v1", 90), cluster("none", 0), cluster("v2", 10)];
+    let clusters = canary();
     let mut counts = HashMap::new();
     for random in 0..1000 {
         *counts.entry(&*weighted(&clusters, 100, random).unwrap().name).or_insert(0) += 1;
     }
     assert_eq!(counts, HashMap::from([("v1", 900), ("v2", 100)]));
     assert!(weighted(&[], 0, 7).is_none());
-    let RouteAction::Forward(forward) = route("only", any_path()).action else { unreachable!() };
-    assert_eq!(&*pick(&forward, u64::MAX).unwrap().name, "only");
+    let table = table(vec![route("only", any_path())]);
+    let found = find(&table, &get("/"), u64::MAX).unwrap();
+    assert_eq!(&*found.cluster.unwrap().name, "only");
+}
+
+fn canary() -> [Weighted; 3] {
+    let cluster = |name: &str, weight| Weighted::plain(name.into(), ClusterId(0), weight);
+    [cluster("v1", 90), cluster("none", 0), cluster("v2", 10)]
+}
+
+#[test]
+fn a_request_may_bring_the_number_that_chooses() {
+    let told = Forward {
+        clusters: canary().into(),
+        total_weight: 100,
+        random_header: Some(path("x-rnd")),
+        ..Forward::nowhere()
+    };
+    let action = RouteAction::Forward(told);
+    let table = table(vec![Route { action, ..route("r", any_path()) }]);
+    for (fields, expected, place) in [
+        ("x-rnd: 89", "v1", 0),
+        ("x-rnd: 90", "v2", 2),
+        ("x-rnd: 189", "v1", 0),
+        ("x-rnd: 18446744073709551615", "v1", 0),
+        ("x-rnd: 18446744073709551616", "v2", 2),
+        ("x-rnd: -1", "v2", 2),
+        ("x-rnd: 0\nx-rnd: 0", "v2", 2),
+        ("x-other: 0", "v2", 2),
+    ] {
+        let request = head(&format!("GET / HTTP/1.1\nhost: a\n{fields}"));
+        let found = find(&table, &request, 99).unwrap();
+        let name = |found: Found<'_>| found.cluster.unwrap().name.to_string();
+        assert_eq!((name(found), found.at.cluster), (expected.to_owned(), place), "{fields}");
+        assert_eq!(name(Found::at(&table, found.at).unwrap()), expected, "it is found again");
+    }
+}
+
+#[test]
+fn a_request_may_name_its_cluster() {
+    let request = head("GET /p HTTP/1.1\nhost: a\nx-to: b\nx-to: c");
+    assert_eq!(named(&request, b"x-to"), Some("b"), "the first");
+    assert_eq!(named(&request, b":path"), Some("/p"));
+    assert_eq!(named(&request, b"x-none"), None);
+}
+
+/// The route that asks for more than its path is found for this request.
+fn asks(more: MoreMatches, head: &Head, random: u64, peer: Option<&Peer>) -> bool {
+    let mut asking = route("asking", any_path());
+    asking.matches.more = Some(Box::new(more));
+    let table = table(vec![asking]);
+    find_for(&table, head, random, peer).is_ok()
+}
+
+#[test]
+fn cookies_are_asked_for() {
+    let cookie = |invert| CookieMatch { name: path("k"), value: exact("v"), invert };
+    let more = |invert| MoreMatches { cookies: vec![cookie(invert)], ..MoreMatches::default() };
+    for (line, expected) in [
+        ("cookie: k=v", true),
+        ("cookie: a=b; k=\"v\"", true),
+        ("cookie: k=w; k=v", false),
+        ("cookie: a=b\ncookie: k=v", true),
+        ("cookie: k=v ", true),
+        ("cookie: K=v", false),
+        ("cookie: k", false),
+        ("x-other: k=v", false),
+    ] {
+        let request = head(&format!("GET / HTTP/1.1\nhost: a\n{line}"));
+        assert_eq!(asks(more(false), &request, 0, None), expected, "{line}");
+        assert_eq!(asks(more(true), &request, 0, None), !expected, "{line}, inverted");
+    }
+}
+
+#[test]
+fn shares_calls_and_certificates_are_asked_for() {
+    let share =
+        || MoreMatches { share: Some(Share { some: 30, of: 100 }), ..MoreMatches::default() };
+    assert!(asks(share(), &get("/"), 129, None) && !asks(share(), &get("/"), 130, None));
+    let grpc = || MoreMatches { grpc: true, ..MoreMatches::default() };
+    let call = head("POST / HTTP/1.1\nhost: a\ncontent-type: application/grpc+proto");
+    assert!(asks(grpc(), &call, 0, None) && !asks(grpc(), &get("/"), 0, None));
+    let known = Peer { verified: true, ..Peer::default() };
+    let resumed = Peer { verified: true, is_resumed: true, ..Peer::default() };
+    for (peer, presented, validated) in [
+        (None, false, false),
+        (Some(&Peer::default()), false, false),
+        (Some(&known), true, true),
+        (Some(&resumed), true, false),
+    ] {
+        let tls = |presented, validated| {
+            let tls = TlsMatch { presented, validated };
+            asks(MoreMatches { tls, ..MoreMatches::default() }, &get("/"), 0, peer)
+        };
+        assert!(tls(Some(presented), None) && !tls(Some(!presented), None), "{peer:?}");
+        assert!(tls(None, Some(validated)) && !tls(None, Some(!validated)), "{peer:?}");
+        assert!(tls(Some(presented), Some(validated)) && tls(None, None), "{peer:?}");
+    }
 }

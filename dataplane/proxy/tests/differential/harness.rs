@@ -227,7 +227,7 @@ fn portless(mut answer: Answer, address: SocketAddr) -> Answer {
 }
 
 /// Remembers each request and answers by its path: `/status/N`, `/chunked`, `/close`, `/interim`,
-/// `/broken`, or 200 with a few bytes.
+/// `/broken`, `/slow` (after a second), or 200 with a few bytes.
 fn upstream(seen: Arc<Mutex<Vec<Message>>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -278,6 +278,10 @@ fn respond(path: &str, is_head: bool) -> (String, bool) {
             ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbye".into(), true)
         }
         "/interim" => (format!("HTTP/1.1 100 Continue\r\n\r\n{}", plain("200 OK", "after")), false),
+        "/slow" => {
+            thread::sleep(Duration::from_secs(1));
+            (plain("200 OK", "late"), false)
+        }
         "/broken" => ("HTTP/1.1 2x0 What\r\n\r\n".into(), true),
         "/silent" => (String::new(), true),
         "x:443" => ("HTTP/1.1 200 OK\r\nx-up: yes\r\n\r\nfrom inside".into(), true),

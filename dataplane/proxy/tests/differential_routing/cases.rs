@@ -1,7 +1,12 @@
 //! The tables. To add a case, add a line; to add a configuration, add a `Setting`.
 
+mod deadlines;
+mod matches;
+mod mirrors;
 mod redirect;
 mod rewrite;
+mod steering;
+mod weights;
 
 /// One request, as bytes.
 pub(crate) struct Case {
@@ -31,7 +36,16 @@ const PLAIN: Setting =
     Setting { name: "", options: "", filters: "", router: "", routes: "", cases: &[] };
 
 pub(crate) fn settings() -> Vec<&'static Setting> {
-    [redirect::SETTINGS, rewrite::SETTINGS].concat()
+    [
+        redirect::SETTINGS,
+        rewrite::SETTINGS,
+        weights::SETTINGS,
+        deadlines::SETTINGS,
+        steering::SETTINGS,
+        mirrors::SETTINGS,
+        matches::SETTINGS,
+    ]
+    .concat()
 }
 
 const fn same(request: &'static str) -> Case {

@@ -201,8 +201,8 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.up_debt > 0) else {
             return;
         };
-        let Some(down) = self.downs.get(stream.down) else { return };
-        let is_congested = down.io.is_congested(&self.io.driver);
+        let down = self.downs.get(stream.down);
+        let is_congested = down.is_some_and(|down| down.io.is_congested(&self.io.driver));
         let kept = match &stream.returning {
             Some(returning) => returning.waiting_bytes,
             None if is_congested => stream.up_debt,

@@ -74,7 +74,7 @@ impl<D: Driver> Worker<D> {
             _ if stream.tunnel == Tunnel::Raw => Speaks::Http1,
             UpstreamProtocol::Http1 => Speaks::Http1,
             UpstreamProtocol::Http2 => Speaks::Http2,
-            UpstreamProtocol::Downstream if stream.returning.is_some() => Speaks::Http2,
+            UpstreamProtocol::Downstream if stream.came_by_http2() => Speaks::Http2,
             UpstreamProtocol::Downstream => Speaks::Http1,
             UpstreamProtocol::Negotiated => Speaks::Negotiated,
         }

@@ -146,12 +146,7 @@ pub(super) fn tcp_proxy(cluster: u32) -> Terminal {
 }
 
 pub(super) fn weighted(cluster: u32, weight: u32) -> Weighted {
-    Weighted {
-        name: format!("cluster-{cluster}").into(),
-        cluster: ClusterId(cluster),
-        weight,
-        overrides: Overrides::default(),
-    }
+    Weighted::plain(format!("cluster-{cluster}").into(), ClusterId(cluster), weight)
 }
 
 pub(super) fn forward(clusters: &[(u32, u32)]) -> Forward {
@@ -159,25 +154,14 @@ pub(super) fn forward(clusters: &[(u32, u32)]) -> Forward {
         clusters: clusters.iter().map(|&(cluster, weight)| weighted(cluster, weight)).collect(),
         total_weight: clusters.iter().map(|(_, weight)| weight).sum(),
         timeout: Some(Duration::from_secs(15)),
-        idle_timeout: None,
-        cluster_not_found: 503,
-        retry: None,
-        hash: Vec::new(),
-        upgrades: Vec::new(),
-        rewrite: None,
-        terminates_connect: false,
+        ..Forward::nowhere()
     }
 }
 
 pub(super) fn route(prefix: &str, action: RouteAction) -> Route {
     Route {
         name: prefix.into(),
-        matches: RouteMatch {
-            path: PathMatch::Prefix(prefix.as_bytes().into()),
-            case_sensitive: true,
-            headers: Vec::new(),
-            query: Vec::new(),
-        },
+        matches: RouteMatch::of(PathMatch::Prefix(prefix.as_bytes().into())),
         action,
         headers: HeaderChanges::default(),
         overrides: Overrides::default(),

@@ -1,12 +1,12 @@
 use api::envoy::protobuf::Duration;
-use api::envoy::route::RetryPolicy;
 use api::envoy::route::retry_policy::RetryBackOff;
+use api::envoy::route::{HeaderMatcher, RetryPolicy};
 
 use super::compile;
 use crate::compile::at::At;
 use crate::snapshot::{BackOff, Retry};
 
-fn compiled(policy: &RetryPolicy) -> Result<Option<Retry>, String> {
+fn compiled(policy: &RetryPolicy) -> Result<Retry, String> {
     compile(&At::root(), policy).map_err(|fault| format!("{}: {}", fault.field, fault.reason))
 }
 
@@ -20,7 +20,7 @@ type Given = Option<(i64, i32)>;
 fn back_off(base: Given, max: Given) -> Result<BackOff, String> {
     let duration = |given: Given| given.map(|(seconds, nanos)| Duration { seconds, nanos });
     let given = RetryBackOff { base_interval: duration(base), max_interval: duration(max) };
-    compiled(&policy("5xx", Some(given))).map(|retry| retry.expect("it asks for retries").back_off)
+    compiled(&policy("5xx", Some(given))).map(|retry| retry.back_off)
 }
 
 /// Each of them was put to Envoy 1.40 (`--mode validate`).
@@ -49,7 +49,7 @@ fn intervals_are_envoys() {
     for (base, max, expected) in cases {
         assert_eq!(back_off(base, max), expected, "{base:?} to {max:?}");
     }
-    let none = compiled(&policy("5xx", None)).expect("good").expect("it asks for retries");
+    let none = compiled(&policy("5xx", None)).expect("good");
     assert_eq!(none.back_off, BackOff { base_ms: 25, max_ms: 250 });
 }
 
@@ -68,9 +68,26 @@ fn an_interval_doubles_up_to_its_limit() {
 #[test]
 fn being_rate_limited_is_a_reason_of_its_own() {
     let retry = |text| compiled(&policy(text, None)).expect("good");
-    let only = retry("envoy-ratelimited").expect("it asks for retries");
+    let only = retry("envoy-ratelimited");
     assert!(only.on_rate_limited && only.on_status.is_empty() && !only.on_reset);
-    let both = retry("5xx, envoy-ratelimited").expect("it asks for retries");
+    let both = retry("5xx, envoy-ratelimited");
     assert!(both.on_rate_limited && both.on_status == [(500, 599)]);
-    assert!(!retry("5xx").expect("it asks for retries").on_rate_limited);
+    assert!(!retry("5xx").on_rate_limited);
+}
+
+#[test]
+fn statuses_and_headers_are_listed_beside_their_conditions() {
+    let again = HeaderMatcher { name: "X-Again".into(), ..HeaderMatcher::default() };
+    let listed = compiled(&RetryPolicy {
+        retry_on: "retriable-headers".into(),
+        retriable_status_codes: vec![404],
+        retriable_headers: vec![again],
+        ..RetryPolicy::default()
+    })
+    .expect("good");
+    assert!(listed.on_headers && *listed.headers[0].name == *b"x-again");
+    assert!(!listed.covers_status(404) && listed.statuses == [404], "nobody asks for it yet");
+    assert!(Retry { on_listed: true, ..listed }.covers_status(404));
+    let nothing = compiled(&policy("", None)).expect("good");
+    assert!(!nothing.asks() && nothing.retries == 1);
 }

@@ -395,8 +395,12 @@ fn routes() {
             safe_regex.regex: `([`: unclosed character class (config.invalid)",
         ),
         (
-            route("match: {prefix: /, cookies: [{name: a, string_match: {exact: b}}]}"),
-            "routes[0].match.cookies: this field is not supported (config.unsupported)",
+            route("match: {prefix: /, dynamic_metadata: [{filter: a}]}"),
+            "routes[0].match.dynamic_metadata: this field is not supported (config.unsupported)",
+        ),
+        (
+            route("match: {prefix: /, cookies: [{name: a}]}"),
+            "routes[0].match.cookies[0].string_match: it has to be given (config.missing)",
         ),
         (
             route("match: {prefix: /, headers: [{name: 'a b'}]}"),
@@ -456,9 +460,13 @@ fn actions() {
             path_rewrite_policy: this field is not supported (config.unsupported)",
         ),
         (
-            route("match: {prefix: /}\nroute: {cluster_header: x}"),
-            "routes[0].route.cluster_header: \
-            this field is not supported (config.unsupported)",
+            route("match: {prefix: /}\nroute: {cluster_header: a b}"),
+            "routes[0].route.cluster_header: `a b` is no header name (config.invalid)",
+        ),
+        (
+            route("match: {prefix: /}\nroute: {cluster: c, request_mirror_policies: [{}]}"),
+            "routes[0].route.request_mirror_policies[0]: `cluster` or `cluster_header` has to be \
+             given (config.missing)",
         ),
         (
             route("match: {prefix: /}\nroute: {cluster: c, retry_policy: {retry_on: sometimes}}"),

@@ -7,6 +7,7 @@ mod good;
 mod health;
 mod life;
 mod random;
+mod routing;
 mod support;
 
 use std::net::SocketAddr;

@@ -11,7 +11,7 @@ use crate::snapshot::{HeaderChanges, Overrides, PathMatch, Route, RouteAction, R
 fn route(path: PathMatch, case_sensitive: bool) -> Arc<Route> {
     Arc::new(Route {
         name: "".into(),
-        matches: RouteMatch { path, case_sensitive, headers: Vec::new(), query: Vec::new() },
+        matches: RouteMatch { case_sensitive, ..RouteMatch::of(path) },
         action: RouteAction::Direct { status: 200, body: Arc::from([]) },
         headers: HeaderChanges::default(),
         overrides: Overrides::default(),

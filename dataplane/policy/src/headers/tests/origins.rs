@@ -53,6 +53,7 @@ fn internal_is_whom_the_configuration_says() {
         "x-forwarded-for: 10.1.1.1",
         "x-envoy-ip-tags: a",
         "x-envoy-force-trace: 1",
+        "x-envoy-max-retries: 3",
         "x-forwarded-proto: http",
         "x-envoy-internal: true",
     ];
