@@ -56,6 +56,7 @@ pub(crate) fn route(
         response_add: response_headers_to_add,
         response_remove: response_headers_to_remove,
     };
+    let matches = matches::compile(&place, r#match)?;
     let overrides = overrides(at, action.as_ref(), typed_per_filter_config)?;
     let action = route_action(at, action.as_ref(), defaults, scope)?;
     let mut headers = headers::changes(at, &lists)?;
@@ -64,13 +65,7 @@ pub(crate) fn route(
         // What its clusters' changes want to know the route's do.
         headers.has_formats |= owns.any(|own| own.headers.has_formats);
     }
-    Ok(snapshot::Route {
-        name: name.as_str().into(),
-        matches: matches::compile(&place, r#match)?,
-        action,
-        overrides,
-        headers,
-    })
+    Ok(snapshot::Route { name: name.as_str().into(), matches, action, overrides, headers })
 }
 
 /// What the route says of HTTP filters, and to those that limit rates.
