@@ -13,7 +13,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("config", &["api", "tls"]),
     ("policy", &["config", "wire", "tls"]),
     ("upstream", &["config"]),
-    ("session", &["ring", "wire", "tls", "config", "policy", "upstream"]),
+    // Compressors are large and few need them: their libraries stay behind one door.
+    ("session", &["ring", "wire", "tls", "config", "policy", "upstream", "squeeze"]),
     ("agent", &["api", "config", "tls"]),
     ("proxy", &["ring", "bypass", "session", "agent", "config"]),
     ("source", &["api"]),
