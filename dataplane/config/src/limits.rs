@@ -46,6 +46,15 @@ pub const MAX_POLICIES: usize = 10_000;
 pub const MAX_DESCRIPTORS: usize = 1_000;
 /// Rate limits of one route, virtual host or filter, and the actions of each.
 pub const MAX_RATE_LIMITS: usize = 100;
+/// Clusters that one health check looks at.
+pub const MAX_CHECKED_CLUSTERS: usize = 1_000;
+/// Mappers of one `local_reply_config`.
+pub const MAX_REPLY_MAPPERS: usize = 1_000;
+/// Content types of one compressor.
+pub const MAX_CONTENT_TYPES: usize = 1_000;
+/// The most that `max_request_bytes` of a buffer may ask for: a quarter of the memory that a worker
+/// has for bytes on their way.
+pub const MAX_BUFFERED: u32 = 16 << 20;
 /// Permissions and principals of one RBAC filter, nested ones included.
 pub const MAX_RULES: usize = 200_000;
 /// Secrets at one time.

@@ -41,6 +41,8 @@ pub struct Update {
     /// What looks up names where a cluster does not say (the bootstrap's
     /// `typed_dns_resolver_config`).
     pub resolver: Option<Resolver>,
+    /// What the proxy's own service is called (the bootstrap's `node.cluster`).
+    pub service_cluster: Option<String>,
 }
 
 /// The changes of one type.

@@ -5,8 +5,11 @@
 //! where one asks for time; on the way down in reverse. As in Envoy, a response goes through all of
 //! them, also one of our own that was made before the request had come so far.
 
+pub mod compress;
 pub mod cors;
 pub mod fault;
+pub mod grpc_web;
+pub mod health;
 pub mod limit;
 pub mod mutation;
 
@@ -90,6 +93,14 @@ pub struct Answer<'c> {
     pub body: &'c str,
     /// The status of a call by gRPC, where it does not follow from `status`.
     pub grpc_status: Option<u32>,
+}
+
+impl Answer<'static> {
+    /// The usual answer for this reason.
+    pub fn of(reason: Reason) -> Self {
+        let reply = reason.reply();
+        Self { reason, status: reply.status, body: reply.body, grpc_status: None }
+    }
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ pub(crate) fn manager() -> HttpManager {
         request_timeout: None,
         request_headers_timeout: None,
         suppress_envoy_headers: false,
+        local_replies: None,
         access_log: Vec::new(),
     }
 }

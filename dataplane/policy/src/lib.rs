@@ -20,6 +20,7 @@ mod fixture;
 pub mod format;
 pub mod hash;
 pub mod headers;
+pub mod local_reply;
 pub mod log;
 mod matcher;
 pub mod mirror;

@@ -25,7 +25,7 @@ pub fn line(log: &AccessLog, facts: &Facts<'_>, random: u64, out: &mut Vec<u8>) 
 pub fn holds(filter: &LogFilter, facts: &Facts<'_>, random: u64) -> bool {
     let course = &facts.course;
     match filter {
-        LogFilter::Always => true,
+        LogFilter::NotHealthCheck => !course.is_health_check,
         LogFilter::Status(comparison) => comparison.holds(course.status.into()),
         LogFilter::Duration(comparison) => {
             course.point(Point::Over).is_some_and(|nanos| comparison.holds(nanos / 1_000_000))

@@ -30,6 +30,8 @@ pub enum Reason {
     LocalConnectionFailure,
     /// A fault filter puts an end to it.
     FaultAbort,
+    /// A filter that looks at bodies, or at nothing but itself, answers.
+    Filtered(Filtered),
     /// A local rate limit is reached.
     LocalRateLimited,
     /// The request, which had come whole, and its answer have taken too long.
@@ -75,6 +77,61 @@ pub enum Reason {
     /// The upstream's TLS handshake failed.
     UpstreamTlsFailure,
 }
+
+/// What some filters answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Filtered {
+    /// A request for calls from browsers is not what it says it is.
+    GrpcWebInvalid,
+    /// A health check, which is answered well without a look at anything.
+    Well,
+    /// The same after a look at clusters.
+    ClustersWell,
+    /// A health check while this process ends.
+    Ending,
+    /// A health check, and a cluster that is not there.
+    NoCluster,
+    /// The same for one without hosts.
+    ClusterEmpty,
+    /// The same for one with too few hosts that are well.
+    ClusterUnwell,
+    /// The request's body is longer than a filter keeps.
+    PayloadTooLarge,
+}
+
+impl Filtered {
+    /// All that belongs to it.
+    const fn reply(self) -> Reply {
+        let (code, status, body, details, flag) = match self {
+            Self::GrpcWebInvalid => (
+                "grpc_web_invalid",
+                400,
+                "Bad gRPC-web request, invalid base64 data.",
+                "grpc_base_64_decode_failed",
+                "",
+            ),
+            Self::Well => ("health_check_ok", 200, "", "health_check_ok", ""),
+            Self::ClustersWell => (CLUSTERS_WELL, 200, "", "health_check_ok_cluster_healthy", ""),
+            Self::Ending => ("health_check_failed", 503, "", "health_check_failed", "LH"),
+            Self::NoCluster => {
+                ("health_check_no_cluster", 503, "", "health_check_failed_no_cluster_found", "LH")
+            }
+            Self::ClusterEmpty => {
+                ("health_check_cluster_empty", 503, "", "health_check_failed_cluster_empty", "LH")
+            }
+            Self::ClusterUnwell => {
+                (CLUSTER_UNWELL, 503, "", "health_check_failed_cluster_unhealthy", "LH")
+            }
+            Self::PayloadTooLarge => {
+                ("payload_too_large", 413, "Payload Too Large", "request_payload_too_large", "")
+            }
+        };
+        Reply { code, status, body, details, flag }
+    }
+}
+
+const CLUSTERS_WELL: &str = "health_check_clusters_ok";
+const CLUSTER_UNWELL: &str = "health_check_cluster_unhealthy";
 
 /// A reason with all that belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,6 +313,7 @@ const fn row(reason: Reason) -> Reply {
             "upstream_connect_impossible", 503, LOCAL.0, before!("local_connection_failure"), "UF",
         ),
         R::FaultAbort => ("fault_abort", 503, "fault filter abort", "fault_filter_abort", "FI"),
+        R::Filtered(filtered) => return filtered.reply(),
         R::LocalRateLimited => (LIMITED, 429, LIMITED, LIMITED, "RL"),
         R::MaxDuration => ("max_duration", 504, DURATION, "max_duration_timeout", "DT"),
         R::MissingHost => ("missing_host", 400, "", "missing_host_header", ""),

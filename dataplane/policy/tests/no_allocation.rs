@@ -67,6 +67,7 @@ fn manager() -> HttpManager {
         request_timeout: None,
         request_headers_timeout: None,
         suppress_envoy_headers: false,
+        local_replies: None,
         access_log: Vec::new(),
     }
 }
@@ -155,6 +156,8 @@ fn listener() -> Listener {
             tls: None,
             tls_timeout: None,
             rbac: Vec::new(),
+            gates: Vec::new(),
+            cluster_by_sni: false,
             terminal: Terminal::Http(Arc::new(manager())),
         })
     };

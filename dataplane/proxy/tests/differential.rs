@@ -11,6 +11,8 @@ mod cases;
 mod common;
 #[path = "differential/filters.rs"]
 mod filters;
+#[path = "differential/gates.rs"]
+mod gates;
 #[path = "differential/harness.rs"]
 mod harness;
 #[path = "differential/http2.rs"]

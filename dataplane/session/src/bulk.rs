@@ -24,7 +24,7 @@ impl<D: Driver> Worker<D> {
             return false;
         }
         let Up { io, state: UpState::Http(client), .. } = up else { return false };
-        let stream = self.streams.get(client.stream);
+        let stream = self.streams.get(client.stream).filter(|stream| !stream.takes_answer());
         let Some(down) = stream.and_then(|stream| self.downs.get(stream.down)) else {
             return false;
         };

@@ -50,6 +50,8 @@ counters! {
     FaultDelays => "fault_delays_injected",
     /// Requests that a fault filter put an end to.
     FaultAborts => "fault_aborts_injected",
+    /// Requests whose answers a fault filter slowed down.
+    FaultRateLimits => "fault_response_rl_injected",
     /// Requests that a fault filter spared because enough suffered (`max_active_faults`).
     FaultOverflow => "faults_overflow",
     /// Requests from another origin that may ask.
@@ -60,6 +62,10 @@ counters! {
     RateLimited => "http_local_rate_limit_rate_limited",
     /// Of these, refused.
     RateLimitEnforced => "http_local_rate_limit_enforced",
+    /// Connections closed because as many are open as may be (`connection_limit`).
+    ConnectionsLimited => "connection_limit_limited_connections",
+    /// Connections closed because too many come (`local_ratelimit`).
+    ConnectionsRateLimited => "local_rate_limit_rate_limited",
     /// Answers that Ringway made itself.
     LocalReply => "local_reply",
     /// Answers with a status of 200 to 299.

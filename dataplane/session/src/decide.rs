@@ -96,7 +96,7 @@ impl<D: Driver> Worker<D> {
             heed(found, head, self.streams.get_mut(stream), &self.view, time);
         }
         let needs = found.is_ok_and(|found| headers::need_facts(&table, &found));
-        if needs || !manager.access_log.is_empty() {
+        if needs || manager.keeps_records() {
             let remote = told_as(remote, down.facts.source);
             if let Some(stream) = self.streams.get_mut(stream) {
                 stream.begin_record(&mut self.spare_records, head.version, remote);

@@ -55,6 +55,8 @@ pub(crate) enum DownState {
     Inspecting,
     /// TLS is being agreed on.
     Handshaking,
+    /// It is one too many, and ends soon.
+    Dismissed,
     /// Bytes pass as they are.
     Tcp(Box<TcpSide>),
     /// Requests are read.
@@ -124,7 +126,10 @@ impl Down {
             DownState::Inspecting => self.held.is_empty(),
             // A handshake has its deadline, and a request right behind it.
             // HTTP/2 says good-bye before it goes.
-            DownState::Handshaking | DownState::Tcp(_) | DownState::Http2(_) => false,
+            DownState::Handshaking
+            | DownState::Dismissed
+            | DownState::Tcp(_)
+            | DownState::Http2(_) => false,
         }
     }
 
@@ -211,6 +216,7 @@ impl<D: Driver> Worker<D> {
         match &down.state {
             DownState::Inspecting => self.inspect(key),
             DownState::Handshaking => {}
+            DownState::Dismissed => self.drop_held(key),
             DownState::Tcp(_) => self.pass_up(key),
             DownState::Http(_) | DownState::Http2(_) => self.ready.push(key),
         }
@@ -220,7 +226,9 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get(key) else { return };
         match &down.state {
             // Nothing was said that could be answered.
-            DownState::Inspecting | DownState::Handshaking => self.close_down(key),
+            DownState::Inspecting | DownState::Handshaking | DownState::Dismissed => {
+                self.close_down(key);
+            }
             DownState::Tcp(_) => self.finish_up(key),
             DownState::Http(_) | DownState::Http2(_) => self.on_request_eof(key),
         }
@@ -235,7 +243,10 @@ impl<D: Driver> Worker<D> {
         let has_waited = match &down.state {
             DownState::Http(_) => !down.held.is_empty() || down.io.receiving() == Receiving::Paused,
             DownState::Http2(_) => true,
-            DownState::Inspecting | DownState::Handshaking | DownState::Tcp(_) => false,
+            DownState::Inspecting
+            | DownState::Handshaking
+            | DownState::Dismissed
+            | DownState::Tcp(_) => false,
         };
         if has_waited {
             self.ready.push(key);
@@ -253,7 +264,10 @@ impl<D: Driver> Worker<D> {
     /// The upstream's connection that this one is joined to.
     fn partner_of(&self, key: Key) -> Option<Key> {
         match &self.downs.get(key)?.state {
-            DownState::Inspecting | DownState::Handshaking | DownState::Http2(_) => None,
+            DownState::Inspecting
+            | DownState::Handshaking
+            | DownState::Dismissed
+            | DownState::Http2(_) => None,
             DownState::Tcp(tcp) => tcp.up,
             DownState::Http(http) => self.streams.get(http.stream?)?.up,
         }
@@ -293,6 +307,10 @@ impl<D: Driver> Worker<D> {
         };
         let chain = Arc::clone(chain);
         down.chain = Some(Arc::clone(&chain));
+        if !self.comes_in(key, &chain) {
+            return;
+        }
+        let Some(down) = self.downs.get_mut(key) else { return };
         match &chain.tls {
             None => self.begin_terminal(key),
             Some(context) => match context.accept() {
@@ -377,6 +395,7 @@ impl<D: Driver> Worker<D> {
         match &down.state {
             DownState::Inspecting => self.on_inspect_timeout(key),
             DownState::Handshaking => self.abort_down(key),
+            DownState::Dismissed => self.close_down(key),
             DownState::Tcp(_) => self.on_tcp_alarm(key),
             DownState::Http(_) => self.on_patience_alarm(key),
             DownState::Http2(_) => self.on_h2_alarm(key),
@@ -407,10 +426,13 @@ impl<D: Driver> Worker<D> {
     fn forget_down(&mut self, key: Key) -> Option<Down> {
         self.log_connection(key);
         let mut down = self.downs.remove(key)?;
+        if down.chain.as_ref().is_some_and(|chain| !chain.gates.is_empty()) {
+            self.places.remove(&key.pack());
+        }
         self.io.counters.count(Counter::DownstreamClosed);
         self.io.rearm(&mut down.timer, None, Alarm::Down(key));
         match &mut down.state {
-            DownState::Inspecting | DownState::Handshaking => {}
+            DownState::Inspecting | DownState::Handshaking | DownState::Dismissed => {}
             DownState::Tcp(tcp) => {
                 if let Some(up) = tcp.up.take() {
                     self.close_up(up);

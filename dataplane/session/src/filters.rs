@@ -5,6 +5,12 @@
 //! connection, and [`Worker::resume`] goes on with the same filter. What waits is not lost sight
 //! of: the idle limit of the stream holds, and a client that leaves takes its request along.
 
+mod answer;
+mod bodies;
+mod slow;
+mod squeezed;
+mod steps;
+
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -14,6 +20,7 @@ use config::snapshot::{
 };
 use policy::facts::RequestFacts;
 use policy::filter::cors::{self, Policies, Verdict};
+use policy::filter::grpc_web::Form;
 use policy::filter::limit::{self, Described, Which};
 use policy::filter::{Answer, Levels, fault, mutation};
 use policy::headers;
@@ -26,8 +33,12 @@ use crate::counters::Counter;
 use crate::decide;
 use crate::limits::SPARE_FILTERING_MAX;
 use crate::serving::{Asker, Shared};
+use crate::stream::Stream;
 use crate::view::Taken;
 use crate::worker::Worker;
+use answer::on_response_from;
+pub(crate) use answer::{Way, on_response};
+use bodies::Bodies;
 
 /// How far a request has come through the filters.
 #[derive(Clone)]
@@ -68,19 +79,73 @@ pub(crate) struct Filtering {
     /// Its head meanwhile.
     head: Option<Box<Head>>,
     fault: Option<ActiveFault>,
+    told: Told,
+    /// What is done to bodies.
+    pub(crate) bodies: Bodies,
+}
+
+/// What filters have found out about a request, for its answer.
+#[derive(Default)]
+struct Told {
     /// The origin that may read the answer, for the CORS filter at this place; empty: none.
     origin: Vec<u8>,
     origin_of: usize,
     /// The rate limit at this place has counted the request in this bucket.
     counted: Option<(usize, Which)>,
+    /// The filter at this place takes the request for a health check.
+    checked: Option<usize>,
+    /// It comes from a browser, as the filter at this place has found.
+    web: Option<(usize, Form)>,
+    /// The codings that the client accepts.
+    accepted: Vec<u8>,
+    /// The filters that have seen them, a bit each: more than 64 there are not.
+    accepted_at: u64,
+}
+
+impl Told {
+    /// The codings that the client accepts, as far as the filter at this place has seen.
+    fn accepted(&self, at: usize) -> Option<&[u8]> {
+        let bit = u32::try_from(at).ok().and_then(|at| 1_u64.checked_shl(at));
+        bit.filter(|bit| self.accepted_at & bit != 0).map(|_| &self.accepted[..])
+    }
 }
 
 impl Filtering {
     /// As new, with the room that it has.
     fn clear(&mut self) {
-        let mut origin = std::mem::take(&mut self.origin);
+        let Told { mut origin, mut accepted, .. } = std::mem::take(&mut self.told);
         origin.clear();
-        *self = Self { origin, ..Self::default() };
+        accepted.clear();
+        let told = Told { origin, accepted, ..Told::default() };
+        *self = Self { told, ..Self::default() };
+    }
+
+    /// When it is to be looked at again, for a filter's sake.
+    pub(crate) fn next(&self) -> Option<Nanos> {
+        let slice = self.bodies.slowed.as_ref().and_then(|slowed| slowed.next());
+        [self.until, slice].into_iter().flatten().min()
+    }
+}
+
+impl Stream {
+    /// Its body is kept back until it has come whole, or dropped.
+    pub(crate) fn is_gathering(&self) -> bool {
+        self.filtering.as_ref().is_some_and(|filtering| filtering.bodies.is_gathering())
+    }
+
+    /// Filters look at its body.
+    pub(crate) fn takes_body(&self) -> bool {
+        self.filtering.as_ref().is_some_and(|filtering| filtering.bodies.takes_request())
+    }
+
+    /// Filters look at the body of its answer.
+    pub(crate) fn takes_answer(&self) -> bool {
+        self.filtering.as_ref().is_some_and(|filtering| filtering.bodies.takes_answer())
+    }
+
+    /// Bytes of its answer that a filter keeps back.
+    pub(crate) fn slowed_bytes(&self) -> usize {
+        self.filtering.as_ref().map_or(0, |filtering| filtering.bodies.slowed_bytes())
     }
 }
 
@@ -90,6 +155,8 @@ enum Step {
     Next,
     /// A pause, and the same one's again.
     Wait(Nanos),
+    /// A pause until the request has come whole, and the same one's again.
+    Gather,
     /// Nothing: the request has been answered.
     Answered,
 }
@@ -122,7 +189,8 @@ impl<D: Driver> Worker<D> {
                     passage.at += 1;
                     passage.has_waited = false;
                 }
-                Step::Wait(until) => return self.pause(key, passage, until),
+                Step::Wait(until) => return self.pause(key, passage, Some(until)),
+                Step::Gather => return self.pause(key, passage, None),
                 Step::Answered => return,
             }
         }
@@ -157,6 +225,16 @@ impl<D: Driver> Worker<D> {
                 self.counted(to, key, passage, own)
             }
             (FilterKind::LocalRateLimit(limit), _) => self.counted(to, key, passage, limit),
+            (FilterKind::HealthCheck(check), _) => self.checked(to, key, passage, check),
+            (FilterKind::Buffer(_), Some(OverrideKind::Buffer(None))) => Step::Next,
+            (FilterKind::Buffer(_), Some(OverrideKind::Buffer(Some(own)))) => {
+                self.buffered(to, key, passage, *own)
+            }
+            (FilterKind::Buffer(most), _) => self.buffered(to, key, passage, *most),
+            (FilterKind::GrpcWeb, _) => self.browsed(to, key, passage),
+            (FilterKind::Compressor(compressor), _) => {
+                self.accepts(key, passage, filter, compressor)
+            }
             (FilterKind::HeaderMutation(changes), _) => {
                 mutation::request(changes, levels, &filter.name, &mut self.io.head);
                 Step::Next
@@ -195,6 +273,14 @@ impl<D: Driver> Worker<D> {
             return Step::Next;
         }
         let [first, second] = [self.io.random.next(), self.io.random.next()];
+        let third = self.io.random.next();
+        if !passage.has_waited
+            && let Some(kib) = fault::throughput(fault, &self.io.head, third)
+            && self.suffers(key, passage, filter, fault.max_active)
+        {
+            self.io.counters.count(Counter::FaultRateLimits);
+            self.slow_down(key, passage, kib);
+        }
         if !passage.has_waited
             && let Some(length) = fault::delay(fault, &self.io.head, first)
             && self.suffers(key, passage, filter, fault.max_active)
@@ -249,9 +335,9 @@ impl<D: Driver> Worker<D> {
             let origin = self.io.head.values(b"origin").next();
             let stream = self.streams.get_mut(key).and_then(|stream| stream.filtering.as_mut());
             if let (Some(filtering), Some(origin)) = (stream, origin) {
-                filtering.origin_of = passage.at;
-                filtering.origin.clear();
-                filtering.origin.extend_from_slice(origin);
+                filtering.told.origin_of = passage.at;
+                filtering.told.origin.clear();
+                filtering.told.origin.extend_from_slice(origin);
             }
         }
         if verdict == (Verdict::Goes { allowed }) {
@@ -283,7 +369,7 @@ impl<D: Driver> Worker<D> {
             && let Some(which) = verdict.bucket
             && let Some(filtering) = self.remember(key, passage)
         {
-            filtering.counted = Some((passage.at, which));
+            filtering.told.counted = Some((passage.at, which));
         }
         if verdict.allowed {
             return Step::Next;
@@ -335,15 +421,15 @@ impl<D: Driver> Worker<D> {
         Some(filtering)
     }
 
-    /// The request waits; [`Self::resume`] goes on with it.
-    fn pause(&mut self, key: Key, passage: Passage, until: Nanos) {
+    /// The request waits, until then or for its end; [`Self::resume`] goes on with it.
+    fn pause(&mut self, key: Key, passage: Passage, until: Option<Nanos>) {
         let now = self.io.driver.now();
         self.keep_route(key, &passage);
         let named = passage.cluster().map(|cluster| cluster.cluster);
         let cluster = named.filter(|id| *id != ClusterId::NOBODY);
         let idle_limit = passage.manager.stream_idle_timeout;
         let Some(filtering) = self.remember(key, &passage) else { return };
-        filtering.until = Some(until);
+        filtering.until = until;
         filtering.passage = Some(Passage { has_waited: true, ..passage });
         let mut head = Box::<Head>::default();
         head.copy_from(&self.io.head);
@@ -373,39 +459,6 @@ impl<D: Driver> Worker<D> {
         if self.spare_filtering.len() < SPARE_FILTERING_MAX {
             filtering.clear();
             self.spare_filtering.push(filtering);
-        }
-    }
-}
-
-/// An answer's head on its way back: through all filters in reverse, as in Envoy those too that its
-/// request has not come to.
-pub(crate) fn on_response(filtering: &Filtering, head: &mut Head, now: Nanos) {
-    let Some(passage) = &filtering.passage else { return };
-    let levels = passage.levels();
-    for (at, filter) in passage.manager.filters.all().iter().enumerate().rev() {
-        if !levels.is_on(filter) {
-            continue;
-        }
-        match &filter.kind {
-            FilterKind::Cors if filtering.origin_of == at && !filtering.origin.is_empty() => {
-                cors::allow(Policies::of(levels, &filter.name), head, &filtering.origin);
-            }
-            FilterKind::LocalRateLimit(limit) => {
-                let limit = match levels.own(&filter.name) {
-                    Some(OverrideKind::LocalRateLimit(own)) => own,
-                    _ => limit,
-                };
-                if let Some((of, which)) = filtering.counted
-                    && of == at
-                    && let Some(bucket) = which.of(limit)
-                {
-                    limit::tell(head, bucket, now.0);
-                }
-            }
-            FilterKind::HeaderMutation(changes) => {
-                mutation::response(changes, levels, &filter.name, head);
-            }
-            FilterKind::Cors | FilterKind::Rbac(_) | FilterKind::Fault(_) => {}
         }
     }
 }

@@ -17,6 +17,7 @@ mod encode;
 mod filters;
 mod follow;
 mod form;
+mod gates;
 mod h2;
 mod held;
 mod inspect;

@@ -43,6 +43,15 @@ pub const INSPECT_MAX: usize = 16 * 1024;
 /// A request body that waits for its upstream connection may be so large.
 pub const BODY_WAITING_MAX: usize = 64 * 1024;
 
+/// A filter keeps a request's body back in buffers of this size, or of one that fits.
+pub const GATHER_BYTES: usize = 64 * 1024;
+/// With one part in so many of the buffers free none are taken for that: what is left is for those
+/// who pass on what they get.
+pub const GATHER_KEPT_PARTS: usize = 4;
+
+/// What the compressors of a worker may take together. An answer beyond is sent as it is.
+pub const SQUEEZING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// So much of an answer may wait for the window of its stream by HTTP/2 before the upstream is not
 /// read from.
 pub const ANSWER_WAITING_MAX: usize = 64 * 1024;

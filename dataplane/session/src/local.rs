@@ -1,8 +1,9 @@
 //! Answers of our own: refusals, and what a route answers by itself.
 
-use config::snapshot::RouteAction;
+use config::snapshot::{Flag, Flags, RouteAction};
 use policy::filter::Answer;
-use policy::reply::{self, Reason, Reply};
+use policy::local_reply::{self, Asked};
+use policy::reply::{Reason, Reply};
 use policy::{headers, redirect};
 use ring::driver::Driver;
 use ring::{Buf, Key};
@@ -10,12 +11,28 @@ use wire::head::{Framing, Head};
 
 use crate::counters::Counter;
 use crate::encode::{self, Piece};
-use crate::filters;
+use crate::filters::{self, Way};
 use crate::record::{Teller, cluster_name};
 use crate::request::Phase;
 use crate::serving::Asker;
 use crate::view::Taken;
 use crate::worker::Worker;
+
+/// What an answer of our own says.
+#[derive(Clone, Copy, Default)]
+struct Said<'b> {
+    body: &'b [u8],
+    /// How a call by gRPC has ended, where that does not follow from the status.
+    grpc_status: Option<u32>,
+    /// It is given for want of room, by us or by a limit of the cluster.
+    is_overload: bool,
+}
+
+impl<'b> Said<'b> {
+    fn of(body: &'b [u8]) -> Self {
+        Self { body, ..Self::default() }
+    }
+}
 
 impl<D: Driver> Worker<D> {
     /// An answer of our own.
@@ -32,7 +49,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The request that is asked, if it has become one.
-    fn stream_of_asker(&self, to: Asker) -> Option<Key> {
+    pub(crate) fn stream_of_asker(&self, to: Asker) -> Option<Key> {
         to.stream.or_else(|| self.downs.get(to.down)?.http()?.stream)
     }
 
@@ -47,16 +64,16 @@ impl<D: Driver> Worker<D> {
             flag = reply.flag,
             "local reply"
         );
-        let is_overload = reply.flag == "UO";
         self.close_after(to, reply.status);
         self.note_reply(to, &reply);
-        let body = reply.body.as_bytes();
-        self.begin_local(to, reply.status, body, false);
-        if let Some(status) = reply.grpc_status().filter(|_| self.is_grpc(to)) {
-            self.io.head.set_number(b"grpc-status", status.into());
-        }
-        let piece = Some(Buf::from_static(body)).filter(|_| !self.is_grpc(to));
-        self.send_local(to, is_overload, piece);
+        let said = Said {
+            grpc_status: reply.grpc_status().map(Into::into),
+            is_overload: reply.flag == "UO",
+            ..Said::of(reply.body.as_bytes())
+        };
+        self.begin_local(to, reply.status, said, false);
+        let piece = Some(Buf::from_static(reply.body.as_bytes())).filter(|_| !self.is_grpc(to));
+        self.send_local(to, said, piece);
     }
 
     /// Refuses the request in `io.head`, perhaps so that its client comes again elsewhere.
@@ -68,8 +85,8 @@ impl<D: Driver> Worker<D> {
         self.io.counters.count(Counter::LocalReply);
         tracing::debug!(code = reason.code(), "local reply");
         self.note_reply(to, &reason.reply());
-        self.begin_local(to, reason.reply().status, b"", true);
-        self.send_local(to, false, []);
+        self.begin_local(to, reason.reply().status, Said::default(), true);
+        self.send_local(to, Said::default(), []);
     }
 
     /// Refuses the request that was going along this route.
@@ -112,35 +129,29 @@ impl<D: Driver> Worker<D> {
         let Reply { code, details, flag, .. } = answer.reason.reply();
         self.io.counters.count(Counter::LocalReply);
         tracing::debug!(code, details, flag, "local reply");
-        let (status, body) = (answer.status, answer.body.as_bytes());
-        self.close_after(to, status);
+        self.close_after(to, answer.status);
         self.note_reply(to, &answer.reason.reply());
-        if self.is_grpc(to) {
-            let status = answer.grpc_status;
-            let status = status.unwrap_or_else(|| reply::grpc_status(answer.status).into());
-            headers::local_grpc_status(&mut self.io.head, status, body);
-            return self.send_local_with(to, false, [], more);
-        }
+        let said = Said { grpc_status: answer.grpc_status, ..Said::of(answer.body.as_bytes()) };
         let mut pieces = Vec::new();
-        if encode::copy(self.io.driver.pool(), body, |piece| pieces.push(piece)).is_err() {
+        if !self.is_grpc(to)
+            && encode::copy(self.io.driver.pool(), said.body, |piece| pieces.push(piece)).is_err()
+        {
             return self.abort_down(to.down);
         }
-        headers::local(&mut self.io.head, status, body);
-        self.send_local_with(to, false, pieces, more);
+        self.begin_local(to, answer.status, said, false);
+        self.send_local_with(to, said, pieces, more);
     }
 
     /// Sends the answer without a body whose head stands in `io.head`, which no route changes.
     pub(crate) fn send_made(&mut self, to: Asker) {
         self.io.counters.count(Counter::LocalReply);
-        let stream = self.stream_of_asker(to).and_then(|stream| self.streams.get(stream));
         let Some(down) = self.downs.get_mut(to.down) else { return };
         if let Some(http) = down.http_mut() {
             http.is_closing |= !matches!(http.phase, Phase::Waiting);
         }
-        if let Some(filtering) = stream.and_then(|stream| stream.filtering.as_ref()) {
-            filters::on_response(filtering, &mut self.io.head, self.io.driver.now());
+        if self.filter_local(to, false) {
+            self.send_head(to);
         }
-        self.send_head(to);
         self.end_exchange(to);
     }
 
@@ -183,15 +194,20 @@ impl<D: Driver> Worker<D> {
         self.take(to, taken.clone());
         self.close_after(to, status);
         self.note_reply(to, &Reason::DirectResponse.reply());
-        self.begin_local(to, status, body, has_location);
-        self.send_local(to, false, pieces);
+        self.begin_local(to, status, Said::of(body), has_location);
+        self.send_local(to, Said::of(body), pieces);
     }
 
     /// Makes the head of an answer of our own, with the location that stands in `io.gathered`.
-    fn begin_local(&mut self, to: Asker, status: u16, body: &[u8], has_location: bool) {
-        match self.is_grpc(to) {
-            true => headers::local_grpc(&mut self.io.head, status, body),
-            false => headers::local(&mut self.io.head, status, body),
+    fn begin_local(&mut self, to: Asker, status: u16, said: Said<'_>, has_location: bool) {
+        let manager = self.downs.get(to.down).and_then(|down| down.manager());
+        // What is to be written anew is finished behind that.
+        let is_mapped = manager.is_some_and(|manager| manager.local_replies.is_some());
+        match (self.is_grpc(to), said.grpc_status) {
+            _ if is_mapped => headers::local(&mut self.io.head, status, b""),
+            (false, _) => headers::local(&mut self.io.head, status, said.body),
+            (true, None) => headers::local_grpc(&mut self.io.head, status, said.body),
+            (true, Some(own)) => headers::local_grpc_status(&mut self.io.head, own, said.body),
         }
         if has_location {
             self.io.head.set(b"location", &self.io.gathered);
@@ -199,16 +215,15 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Finishes the answer of our own whose head stands in `io.head`, and the exchange with it.
-    /// `is_overload`: it is given for want of room, by us or by a limit of the cluster.
-    fn send_local(&mut self, to: Asker, is_overload: bool, pieces: impl IntoIterator<Item = Buf>) {
-        self.send_local_with(to, is_overload, pieces, |_| {});
+    fn send_local(&mut self, to: Asker, said: Said<'_>, pieces: impl IntoIterator<Item = Buf>) {
+        self.send_local_with(to, said, pieces, |_| {});
     }
 
     /// The same with more in its head, behind the route's changes.
     fn send_local_with(
         &mut self,
         to: Asker,
-        is_overload: bool,
+        said: Said<'_>,
         pieces: impl IntoIterator<Item = Buf>,
         more: impl FnOnce(&mut Head),
     ) {
@@ -230,28 +245,75 @@ impl<D: Driver> Worker<D> {
             headers::local_changes(&mut self.io.head, &taken.table, &found, facts.as_ref());
         }
         more(&mut self.io.head);
-        if is_overload && !manager.suppress_envoy_headers {
+        if said.is_overload && !manager.suppress_envoy_headers {
             // As Envoy: behind the route's changes, which can neither remove nor replace it.
             self.io.head.append(b"x-envoy-overloaded", b"true");
         }
-        if let Some(filtering) = stream.and_then(|stream| stream.filtering.as_ref()) {
-            filters::on_response(filtering, &mut self.io.head, self.io.driver.now());
+        if manager.local_replies.is_some() {
+            return self.send_mapped(to, said, is_head);
         }
+        self.send_finished(to, is_head, pieces);
+    }
+
+    /// The same for an answer that is written as the manager wants it.
+    fn send_mapped(&mut self, to: Asker, said: Said<'_>, is_head: bool) {
+        let random = self.io.random.next();
+        let is_grpc = self.is_grpc(to);
+        let stream = self.stream_of_asker(to).and_then(|stream| self.streams.get(stream));
+        let Some(down) = self.downs.get(to.down) else { return };
+        let Some(replies) = down.manager().and_then(|manager| manager.local_replies.as_ref())
+        else {
+            return;
+        };
+        let teller = Teller::new(&self.io, (to.down, down), (self.index, self.workers));
+        let facts = stream.map(|s| teller.request(s, cluster_name(&self.clusters, s)));
+        let mut facts = facts.unwrap_or_default();
+        // Envoy's codec says so later.
+        facts.course.flags = facts.course.flags.without(Flags::of(Flag::DownstreamProtocolError));
+        let asked = Asked { grpc_status: said.grpc_status, is_grpc, is_head, facts };
+        let mut body = said.body.to_vec();
+        local_reply::finish(replies, &asked, random, &mut self.io.head, &mut body);
+        let mut pieces = Vec::new();
+        if encode::copy(self.io.driver.pool(), &body, |piece| pieces.push(piece)).is_err() {
+            return self.abort_down(to.down);
+        }
+        self.send_finished(to, is_head, pieces);
+    }
+
+    /// Sends an answer of our own, and ends the exchange.
+    fn send_finished(&mut self, to: Asker, is_head: bool, pieces: impl IntoIterator<Item = Buf>) {
+        let goes = self.filter_local(to, is_head);
+        let is_http1 = self.downs.get(to.down).is_some_and(|down| down.http().is_some());
         // No length and no body, whatever the route says (RFC 9110, 8.6 and 15.3.5).
         let is_bodiless = self.io.head.status == 204;
         if is_bodiless {
             self.io.head.framing = Framing::None;
         }
         if is_head && let Framing::Length(length) = self.io.head.framing {
-            if length > 0 || down.http().is_some() {
+            if length > 0 || is_http1 {
                 self.io.head.set_number(b"content-length", length);
             }
             self.io.head.framing = Framing::None;
         }
-        self.send_head(to);
+        if goes {
+            self.send_head(to);
+        }
         if !is_head && !is_bodiless {
             pieces.into_iter().for_each(|piece| self.send_down(to, Piece::Data(piece)));
         }
         self.end_exchange(to);
+    }
+
+    /// An answer of our own goes through the filters. False: one keeps its head back.
+    fn filter_local(&mut self, to: Asker, is_head: bool) -> bool {
+        let now = self.io.driver.now();
+        let Some(key) = self.stream_of_asker(to) else { return true };
+        let Some(stream) = self.streams.get_mut(key) else { return true };
+        let Some(filtering) = &mut stream.filtering else { return true };
+        let head = &mut self.io.head;
+        let is_empty = matches!(head.framing, Framing::None | Framing::Length(0));
+        let has_body = !is_head && !is_empty && head.status != 204;
+        let way = Way { now, has_body, squeezing: &self.io.squeezing };
+        filters::on_response(filtering, head, &way)
     }
 }

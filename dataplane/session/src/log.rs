@@ -75,7 +75,7 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let source = down.facts.source;
         let Some(http) = down.http_mut() else { return };
-        if http.manager().access_log.is_empty() || http.stream.is_some() {
+        if !http.manager().keeps_records() || http.stream.is_some() {
             return;
         }
         let mut stream = Stream::new(key, &Head::default(), now);

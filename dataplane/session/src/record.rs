@@ -47,6 +47,7 @@ pub(crate) struct Record {
     upstream_protocol: Option<Version>,
     /// Why the last connection could not be made.
     failure: &'static str,
+    is_health_check: bool,
 }
 
 impl Record {
@@ -165,6 +166,13 @@ impl Stream {
             record.request.clone_from(head);
             record.has_request = true;
             record.tell(details);
+        }
+    }
+
+    /// A filter takes it for a health check.
+    pub(crate) fn note_health_check(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.is_health_check = true;
         }
     }
 
@@ -342,6 +350,7 @@ impl<'w> Teller<'w> {
             flags: record.flags,
             details: &record.details,
             route: stream.taken.as_ref().and_then(|t| t.route()).map_or("", |route| &route.name),
+            is_health_check: record.is_health_check,
             kind: AccessLogType::DownstreamEnd,
             ..format::Course::default()
         };

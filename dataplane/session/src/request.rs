@@ -240,7 +240,7 @@ impl<D: Driver> Worker<D> {
         };
         let mut stream = Stream::new(key, head, now);
         stream.ends_by = spans.stream.map(|limit| now.after(limit));
-        if !http.manager().access_log.is_empty() {
+        if http.manager().keeps_records() {
             stream.begin_record(&mut self.spare_records, head.version, source);
         }
         let Some(stream) = self.streams.insert(stream) else {
@@ -371,7 +371,7 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn send_continue(&mut self, to: Asker) {
+    pub(crate) fn send_continue(&mut self, to: Asker) {
         if let Some(down) = self.downs.get_mut(to.down) {
             if let DownState::Http2(two) = &mut down.state {
                 self.io.head.clear();
@@ -410,7 +410,7 @@ impl<D: Driver> Worker<D> {
 }
 
 /// The client waits to be told to send its body, and it is for us to tell.
-fn waits_for_continue(head: &Head, down: &Down) -> bool {
+pub(crate) fn waits_for_continue(head: &Head, down: &Down) -> bool {
     let expected = head.value(Known::Expect).unwrap_or_default();
     let is_http_10 = down.http().is_some_and(|http| http.is_http_10);
     expected.eq_ignore_ascii_case(b"100-continue")

@@ -14,7 +14,7 @@ use wire::head::{Framing, Known, NameForm, Version};
 use crate::counters::Counter;
 use crate::down::{Down, DownState};
 use crate::encode::{self, Piece};
-use crate::filters;
+use crate::filters::{self, Way};
 use crate::keys::NOBODY;
 use crate::partial::{Partial, Tries};
 use crate::record::{Teller, cluster_name};
@@ -209,9 +209,10 @@ impl<D: Driver> Worker<D> {
             };
         }
         let framing = self.io.head.framing;
-        self.return_head(stream);
         let to = Asker { down, stream: Some(stream) };
-        self.send_head(to);
+        if self.return_head(stream) {
+            self.send_head(to);
+        }
         match (opens, framing) {
             (true, _) => self.begin_tunnel(to),
             (_, Framing::None | Framing::Length(0)) => self.on_response_done(key, clean),
@@ -252,12 +253,27 @@ impl<D: Driver> Worker<D> {
         is_covered && self.takes_retry(stream)
     }
 
-    /// The route's changes to the response in `io.head`.
-    pub(crate) fn return_head(&mut self, key: Key) {
+    /// The route's changes to the response in `io.head`, and the filters'. False: a filter keeps it
+    /// back.
+    pub(crate) fn return_head(&mut self, key: Key) -> bool {
         let now = self.io.driver.now();
-        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(stream) = self.streams.get_mut(key) else { return true };
         stream.note_answer();
         stream.reach(Point::UpstreamReceiveBegin, now);
+        self.change_head(key);
+        let head = &mut self.io.head;
+        let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
+        match self.streams.get_mut(key).and_then(|stream| stream.filtering.as_mut()) {
+            Some(filtering) => {
+                let way = Way { now, has_body, squeezing: &self.io.squeezing };
+                filters::on_response(filtering, head, &way)
+            }
+            None => true,
+        }
+    }
+
+    fn change_head(&mut self, key: Key) {
+        let now = self.io.driver.now();
         let Some(stream) = self.streams.get(key) else { return };
         let Some(down) = self.downs.get(stream.down) else { return };
         let Some(manager) = down.manager() else { return };
@@ -278,9 +294,6 @@ impl<D: Driver> Worker<D> {
         let passed = Duration::from_nanos(now.0.saturating_sub(stream.sent_at.0));
         let is_whole = stream.is_request_done && stream.tunnel == Tunnel::None;
         headers::returned(&mut self.io.head, &attempt, is_whole.then_some(passed));
-        if let Some(filtering) = &stream.filtering {
-            filters::on_response(filtering, &mut self.io.head, now);
-        }
     }
 
     /// Sends the response head in `io.head` to the client.
@@ -343,8 +356,8 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Bytes of the response's body to the client.
-    pub(crate) fn send_down(&mut self, to: Asker, piece: Piece) {
+    /// Bytes of the response's body to the client, as filters have left them.
+    pub(crate) fn put_down(&mut self, to: Asker, piece: Piece) {
         let Some(down) = self.downs.get_mut(to.down) else { return };
         let Some(http) = down.http() else { return self.send_down_h2(to, piece) };
         let Some(framing) = http.answered else { return };
@@ -377,6 +390,9 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn end_exchange(&mut self, to: Asker) {
         if let (NOBODY, Some(copy)) = (to.down, to.stream) {
             return self.abandon(copy);
+        }
+        if self.ends_later(to) {
+            return;
         }
         self.send_down(to, Piece::End);
         let key = to.down;

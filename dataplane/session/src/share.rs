@@ -10,8 +10,8 @@ use ring::driver::Size;
 use ring::{Buf, Pool};
 
 use crate::limits::{
-    LARGE_KEPT_PARTS, PIECE_SHORT, PIECE_WASTE, QUEUE_PIECES, QUEUE_PIECES_SCARCE, RECV_LARGE,
-    RECV_SMALL, SHARE_PARTS, UNSENT_HIGH,
+    GATHER_KEPT_PARTS, LARGE_KEPT_PARTS, PIECE_SHORT, PIECE_WASTE, QUEUE_PIECES,
+    QUEUE_PIECES_SCARCE, RECV_LARGE, RECV_SMALL, SHARE_PARTS, UNSENT_HIGH,
 };
 
 /// How many bytes may wait to be sent on one connection now. Large buffers play no part: without
@@ -39,6 +39,12 @@ pub(crate) fn receive(pool: &Pool, asked: Size) -> (usize, Size) {
         }
         Size::Large | Size::Small => (RECV_SMALL.min(budget_max), Size::Small),
     }
+}
+
+/// A body may be kept back in another buffer.
+pub(crate) fn may_gather(pool: &Pool) -> bool {
+    let scratch = pool.scratch();
+    scratch.free_bytes() > scratch.limit_bytes / GATHER_KEPT_PARTS
 }
 
 /// How many pieces a send queue may have before short ones are copied together.

@@ -236,7 +236,7 @@ impl Stream {
     /// No more body is taken for now: too much of it waits for the upstream connection.
     pub(crate) fn is_full(&self, pool: &Pool) -> bool {
         let most = BODY_WAITING_MAX.min(share::unsent_max(pool));
-        self.waiting_bytes > 0 && self.waiting_bytes >= most
+        self.waiting_bytes > 0 && self.waiting_bytes >= most && !self.is_gathering()
     }
 
     /// Takes one of the retries that the route allows, if the request can be sent again.
@@ -273,7 +273,7 @@ impl Stream {
     fn next_alarm(&self) -> Option<Nanos> {
         let idle = self.idle_limit.map(|limit| self.active_at.after(limit));
         let whole = self.returning.as_ref().and_then(|returning| returning.whole_by);
-        let waits = self.waits_until();
+        let waits = self.filtering.as_ref().and_then(|filtering| filtering.next());
         let attempt = sooner(sooner(self.try_deadline, self.retry_at), waits);
         sooner(sooner(sooner(self.ends_by, self.deadline), sooner(idle, whole)), attempt)
     }
@@ -481,14 +481,13 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// Bytes of the request's body.
-    pub(crate) fn send_body(&mut self, key: Key, piece: Piece) {
+    /// Bytes of the request's body, as filters have left them.
+    pub(crate) fn pass_body(&mut self, key: Key, piece: Piece) {
         let now = self.io.driver.now();
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.active_at = now;
-        match &piece {
-            Piece::End => stream.is_request_done = true,
-            Piece::Data(bytes) => stream.note_received(bytes.len()),
+        if matches!(piece, Piece::End) {
+            stream.is_request_done = true;
         }
         if stream.mirroring.is_some() {
             self.mirror_body(key, &piece);
@@ -569,6 +568,8 @@ impl<D: Driver> Worker<D> {
             self.fail(key, Reason::RequestTimeout);
         } else if is_over(stream.waits_until()) {
             self.resume(key);
+        } else if is_over(stream.filtering.as_ref().and_then(|filtering| filtering.next())) {
+            self.on_slice(key);
         } else if is_over(stream.retry_at) {
             stream.retry_at = None;
             self.send_request(key);

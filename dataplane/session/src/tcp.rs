@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use config::snapshot::{ClusterId, TcpProxy};
+use policy::reply::Reason;
 use policy::{hash, route};
 use ring::driver::{Driver, RelayEnd, Relayed};
 use ring::{Buf, Key};
@@ -41,8 +42,12 @@ impl TcpSide {
 impl<D: Driver> Worker<D> {
     pub(crate) fn begin_tcp(&mut self, key: Key, proxy: &Arc<TcpProxy>) {
         let random = self.io.random.next();
-        let chosen = route::weighted(&proxy.clusters, proxy.total_weight, random);
-        let Some(cluster) = chosen.map(|weighted| weighted.cluster) else {
+        let chosen = || {
+            let chosen = route::weighted(&proxy.clusters, proxy.total_weight, random);
+            chosen.map(|weighted| weighted.cluster)
+        };
+        let Some(cluster) = self.cluster_by_sni(key).unwrap_or_else(chosen) else {
+            self.note_refused(key, Reason::ClusterNotFound);
             return self.abort_down(key);
         };
         let now = self.io.driver.now();
@@ -63,6 +68,15 @@ impl<D: Driver> Worker<D> {
         }));
         self.arm_tcp_idle(key);
         self.connect_tcp(key);
+    }
+
+    /// The cluster that is named as the server that the client asks for. `None`: its chain does not
+    /// go by that, or the client asks for none.
+    fn cluster_by_sni(&self, key: Key) -> Option<Option<ClusterId>> {
+        let down = self.downs.get(key)?;
+        down.chain.as_ref().filter(|chain| chain.cluster_by_sni)?;
+        let name = down.facts.hello.as_ref().map(|hello| &*hello.sni)?;
+        (!name.is_empty()).then(|| self.view.cluster_named(name))
     }
 
     /// Connects, or tries again; gives up when there is nowhere to go.

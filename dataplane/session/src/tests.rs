@@ -7,6 +7,7 @@ mod bodies;
 mod bulk;
 mod chaos;
 mod drain;
+mod filtered;
 mod filters;
 mod fixture;
 mod follow;

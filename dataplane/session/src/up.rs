@@ -15,6 +15,7 @@ use crate::counters::Counter;
 use crate::form::{kept, of_http1};
 use crate::h2::Http2Up;
 use crate::keys::Alarm;
+use crate::limits::UNSENT_HIGH;
 use crate::response::Client;
 use crate::transport::{Fault, Receiving, Side, Transport};
 use crate::worker::Worker;
@@ -330,6 +331,12 @@ impl<D: Driver> Worker<D> {
             && returning.is_full(self.io.driver.pool())
         {
             returning.is_starving = true;
+            return;
+        }
+        if let UpState::Http(client) = &up.state
+            && self.streams.get(client.stream).is_some_and(|s| s.slowed_bytes() > UNSENT_HIGH)
+        {
+            // It is read from again when a filter has let some of it go.
             return;
         }
         let is_relayed = match (&up.state, down) {

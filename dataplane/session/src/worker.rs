@@ -1,5 +1,6 @@
 //! The loop of one core: events in, operations out, and the tables between.
 
+use std::cell::Cell;
 use std::fmt::Write;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,6 +20,7 @@ use crate::accept::Accept;
 use crate::counters::{Counter, Counters};
 use crate::down::Down;
 use crate::filters::Filtering;
+use crate::gates::Places;
 use crate::h2::Returning;
 use crate::keys::{Alarm, Owner};
 use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, TRIM_BYTES, UPSTREAM_MAX};
@@ -94,6 +96,8 @@ pub(crate) struct Io<D: Driver> {
     pub(crate) gathered: Vec<u8>,
     /// A ClientHello that came in several records.
     pub(crate) hello: Vec<u8>,
+    /// Memory that compressors use.
+    pub(crate) squeezing: Rc<Cell<usize>>,
     /// Why a policy has just refused a request, where its reason has no fixed words for it.
     pub(crate) details: String,
 }
@@ -132,6 +136,8 @@ pub struct Worker<D: Driver> {
     pub(crate) copies: usize,
     /// Connections to upstreams by HTTP/2 that are not read from for want of memory.
     pub(crate) held_ups: Vec<Key>,
+    /// What connections have taken of limits on their number.
+    pub(crate) places: Places,
     /// Where lines of access logs go.
     pub(crate) lines: Option<Lines>,
     pub(crate) draining: bool,
@@ -158,6 +164,7 @@ impl<D: Driver> Worker<D> {
             client: Ipv4Addr::UNSPECIFIED.into(),
             gathered: Vec::new(),
             hello: Vec::new(),
+            squeezing: Rc::default(),
             details: String::new(),
             driver,
         };
@@ -181,6 +188,7 @@ impl<D: Driver> Worker<D> {
             spare_records: Vec::new(),
             copies: 0,
             held_ups: Vec::new(),
+            places: Places::new(),
             lines: None,
             draining: false,
             turn: 0,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use config::snapshot::{Cluster, ClusterId, Snapshot, UpstreamTransport};
+use config::snapshot::{Cluster, ClusterId, Health, Snapshot, UpstreamTransport};
 
 use crate::host::{Host, HostId, IDLE_MAX, Idle, Lease, Life, Release, Request, Wants};
 use crate::joint::Process;
@@ -60,6 +60,19 @@ impl<K: Copy + Eq> Clusters<K> {
     /// The cluster as the last snapshot had it.
     pub fn cluster(&self, id: ClusterId) -> Option<&Arc<Cluster>> {
         self.states.get(id.0 as usize)?.cluster.as_ref()
+    }
+
+    /// How many hosts a cluster has, and how many of them may be chosen as far as this worker
+    /// knows.
+    /// `None`: it is not there.
+    pub fn members(&self, id: ClusterId) -> Option<(u64, u64)> {
+        let state = self.states.get(id.0 as usize)?;
+        state.cluster.as_ref()?;
+        let hosts = state.hosts.iter().filter(|host| host.life == Life::Alive);
+        let is_usable = |health: Health| health != Health::Unhealthy;
+        Some(hosts.fold((0, 0), |(all, usable), host| {
+            (all + 1, usable + u64::from(is_usable(host.health) && !host.is_ejected))
+        }))
     }
 
     /// Chooses a host. `wanted` is the connection's original destination, for clusters that go

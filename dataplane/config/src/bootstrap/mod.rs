@@ -105,6 +105,7 @@ fn read(message: v3::Bootstrap) -> Result<Bootstrap, Fault> {
         (None, Some(config)) => Some(dns::resolution(&at.field("dns_resolution_config"), config)?),
         (None, None) => Some(Resolver { tcp: *use_tcp_for_dns_lookups, ..Resolver::default() }),
     };
+    resources.service_cluster = node.as_ref().map(|node| node.cluster.clone());
     Ok(Bootstrap {
         admin: self::admin(&at.field("admin"), admin.as_ref())?,
         node: node.clone().unwrap_or_default(),

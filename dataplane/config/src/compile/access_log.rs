@@ -18,6 +18,8 @@ use super::{format, value};
 use crate::limits::MAX_ACCESS_LOGS;
 use crate::snapshot::{self, LogFormat, LogTarget};
 
+pub(crate) use filter::filter;
+
 /// Envoy's, where nothing is said.
 const DEFAULT: &str = concat!(
     "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" ",
@@ -37,7 +39,7 @@ fn one(at: &At<'_>, log: &AccessLog) -> Result<snapshot::AccessLog, Fault> {
         used: name, filter, config_type;
     });
     let place = at.field("filter");
-    let filter = filter.as_ref().map(|given| filter::filter(&place, given)).transpose()?;
+    let filter = filter.as_ref().map(|given| self::filter(&place, given)).transpose()?;
     let Some(ConfigType::TypedConfig(any)) = config_type else {
         return Err(at.field("typed_config").missing(format!("the access log `{name}`")));
     };
@@ -101,12 +103,17 @@ fn stream(at: &At<'_>, given: Option<&SubstitutionFormatString>) -> Result<LogFo
 
 /// A `SubstitutionFormatString`. JSON is always ordered by key, whatever `sort_properties` says, as
 /// in Envoy 1.40.
-fn substitution(at: &At<'_>, given: &SubstitutionFormatString) -> Result<LogFormat, Fault> {
+pub(crate) fn substitution(
+    at: &At<'_>,
+    given: &SubstitutionFormatString,
+) -> Result<LogFormat, Fault> {
     use substitution_format_string::Format as Given;
     decide!(at, given => SubstitutionFormatString {
         used: omit_empty_values, format;
+        // Lines of a log have none; see `local_reply`.
+        used_elsewhere: content_type;
         refused: formatters;
-        without_effect: content_type, json_format_options;
+        without_effect: json_format_options;
     });
     match format {
         #[allow(deprecated)]

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use api::envoy::core::{TransportSocket, transport_socket};
+use api::envoy::cx_limit::ConnectionLimit;
 use api::envoy::hcm::HttpConnectionManager;
 use api::envoy::listener::filter_chain_match::ConnectionSourceType;
 use api::envoy::listener::{Filter, FilterChain, FilterChainMatch, filter::ConfigType};
+use api::envoy::network_limit::LocalRateLimit;
 use api::envoy::network_rbac::Rbac;
 use api::envoy::raw_buffer::RawBuffer;
+use api::envoy::sni_cluster::SniCluster;
 use api::envoy::tcp_proxy::TcpProxy;
 use api::envoy::tls::DownstreamTlsContext;
 use prost::Name;
@@ -16,9 +19,11 @@ use tls::ServerContext;
 use super::at::{At, Fault, decide, typed};
 use super::http_filter::type_name;
 use super::scope::Scope;
-use super::{hcm, rbac, tcp, tls as tls_context, value};
+use super::{hcm, network, rbac, tcp, tls as tls_context, value};
 use crate::limits::MAX_FILTERS;
-use crate::snapshot::{self, ChainMatch, Codec, NetworkRbac, SourceType, Terminal, Transport};
+use crate::snapshot::{
+    self, ChainMatch, Codec, Gate, NetworkRbac, SourceType, Terminal, Transport,
+};
 
 pub(crate) fn compile(
     at: &At<'_>,
@@ -33,7 +38,8 @@ pub(crate) fn compile(
     });
     let place = at.field("filter_chain_match");
     let matches = filter_chain_match.as_ref().map(|given| matches(&place, given)).transpose()?;
-    let (rbac, terminal) = network_filters(&at.field("filters"), filters, scope)?;
+    let Filters { rbac, gates, cluster_by_sni, terminal } =
+        network_filters(&at.field("filters"), filters, scope)?;
     let only_http1 = matches!(&terminal, Terminal::Http(manager) if manager.codec == Codec::Http1);
     let timeout = at.field("transport_socket_connect_timeout");
     Ok(snapshot::FilterChain {
@@ -47,6 +53,8 @@ pub(crate) fn compile(
         )?,
         tls_timeout: value::timeout(&timeout, transport_socket_connect_timeout, None)?,
         rbac,
+        gates,
+        cluster_by_sni,
         terminal,
     })
 }
@@ -145,7 +153,12 @@ pub(crate) fn typed_config<'m>(
     }
 }
 
-type Filters = (Vec<Arc<NetworkRbac>>, Terminal);
+struct Filters {
+    rbac: Vec<Arc<NetworkRbac>>,
+    gates: Vec<Gate>,
+    cluster_by_sni: bool,
+    terminal: Terminal,
+}
 
 fn network_filters(
     at: &At<'_>,
@@ -153,26 +166,30 @@ fn network_filters(
     scope: &mut Scope<'_>,
 ) -> Result<Filters, Fault> {
     at.at_most(MAX_FILTERS, filters.len())?;
-    let mut judges = Vec::new();
-    let mut terminal = None;
+    let (mut rbac, mut gates) = (Vec::new(), Vec::new());
+    let (mut cluster_by_sni, mut terminal) = (false, None);
     for (index, filter) in filters.iter().enumerate() {
         let at = at.item(index);
         if terminal.is_some() {
             return Err(at.invalid("nothing may follow the filter that ends the chain"));
         }
         match network_filter(&at, filter, scope)? {
-            Network::Rbac(rbac) => judges.push(Arc::new(rbac)),
+            Network::Rbac(rules) => rbac.push(Arc::new(rules)),
+            Network::Gate(gate) => gates.extend(gate),
+            Network::SniCluster => cluster_by_sni = true,
             Network::Terminal(last) => terminal = Some(last),
         }
     }
     match terminal {
-        Some(terminal) => Ok((judges, terminal)),
+        Some(terminal) => Ok(Filters { rbac, gates, cluster_by_sni, terminal }),
         None => Err(at.missing("the chain has to end in tcp_proxy or http_connection_manager")),
     }
 }
 
 enum Network {
     Rbac(NetworkRbac),
+    Gate(Option<Gate>),
+    SniCluster,
     Terminal(Terminal),
 }
 
@@ -199,6 +216,16 @@ fn network_filter(at: &At<'_>, filter: &Filter, scope: &mut Scope<'_>) -> Result
     }
     if kind == Rbac::full_name() {
         return rbac::network(&at, &typed(&at, any)?).map(Network::Rbac);
+    }
+    if kind == ConnectionLimit::full_name() {
+        return network::connections(&at, &typed(&at, any)?).map(Network::Gate);
+    }
+    if kind == LocalRateLimit::full_name() {
+        return network::rate(&at, &typed(&at, any)?).map(Network::Gate);
+    }
+    if kind == SniCluster::full_name() {
+        let SniCluster {} = typed(&at, any)?;
+        return Ok(Network::SniCluster);
     }
     Err(at.unsupported(format!("the network filter `{name}` ({kind}) is not supported")))
 }

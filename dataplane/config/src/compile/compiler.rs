@@ -60,6 +60,8 @@ pub struct Compiler {
     verdicts: Verdicts,
     /// What looks up names where a cluster does not say.
     resolver: Arc<Resolver>,
+    /// What the proxy's own service is called.
+    service_cluster: Arc<str>,
 }
 
 impl Compiler {
@@ -81,10 +83,13 @@ impl Compiler {
     /// Takes what is good of an update and says what is not. `bind` is called for the addresses
     /// that listeners bind to and that are new.
     pub fn apply(&mut self, update: Update, bind: &mut Binder<'_>) -> Vec<Refused> {
-        let Update { origin, clusters, endpoints, listeners, routes, secrets, resolver } = update;
+        let Update { origin, clusters, endpoints, listeners, routes, secrets, .. } = update;
         let mut refused = Vec::new();
-        if let Some(resolver) = resolver {
+        if let Some(resolver) = update.resolver {
             self.resolver = Arc::new(resolver);
+        }
+        if let Some(name) = update.service_cluster {
+            self.service_cluster = name.into();
         }
         self.apply_secrets(origin, secrets, &mut refused);
         self.apply_clusters(origin, clusters, &mut refused);
@@ -156,7 +161,9 @@ impl Compiler {
         compile: impl FnOnce(&mut Scope<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let (names, secrets, resolver) = (&mut self.names, &mut self.secrets, &self.resolver);
-        compile(&mut Scope { names, secrets, needs: Needs::default(), chains: None, resolver })
+        let service_cluster = &self.service_cluster;
+        let (needs, chains) = (Needs::default(), None);
+        compile(&mut Scope { names, secrets, needs, chains, resolver, service_cluster })
     }
 
     /// Names of clusters and listeners whose newest version still waits for something.
@@ -435,6 +442,7 @@ impl Compiler {
             needs: Needs::default(),
             chains: before.map(|version| &version.compiled.chains),
             resolver: &self.resolver,
+            service_cluster: &self.service_cluster,
         };
         let compiled = listener::compile(&At::root(), name, message, &mut scope)?;
         self.must_exist(&compiled.needs)?;

@@ -14,7 +14,9 @@ use api::envoy::types::Percent;
 
 use super::at::{At, Fault, decide};
 use super::scope::Scope;
-use super::{access_log, action, http_filter, http1, http2, origin, route, source, value};
+use super::{
+    access_log, action, http_filter, http1, http2, local_reply, origin, route, source, value,
+};
 use crate::snapshot::{
     ClientCert, Codec, EscapedSlashes, ForwardClientCert, Http2, HttpManager, Routes, ServerHeader,
     Spans, Underscores,
@@ -34,31 +36,30 @@ pub(crate) fn compile(
     scope: &mut Scope<'_>,
 ) -> Result<HttpManager, Fault> {
     decide!(at, manager => HttpConnectionManager {
-        used: codec_type, stat_prefix, http_filters, tracing, http_protocol_options, server_name,
+        used: codec_type, stat_prefix, http_filters, http_protocol_options, server_name,
             server_header_transformation, max_request_headers_kb, stream_idle_timeout, via,
             request_timeout, request_headers_timeout, use_remote_address, generate_request_id,
             preserve_external_request_id, proxy_100_continue, upgrade_configs, normalize_path,
-            merge_slashes, path_with_escaped_slashes_action, request_id_extension, route_specifier,
-            always_set_request_id_in_response, access_log;
-        // `origin`, `client_cert`, `http2` and `common_options` look at these.
+            merge_slashes, path_with_escaped_slashes_action, route_specifier,
+            always_set_request_id_in_response, access_log, local_reply_config;
+        // `origin`, `client_cert`, `http2`, `common_options` and `traces` look at these.
         used_elsewhere: forward_client_cert_details, set_current_client_cert_details,
             scheme_header_transformation, xff_num_trusted_hops, internal_address_config,
             original_ip_detection_extensions, skip_xff_append, strip_matching_host_port,
             strip_trailing_host_dot, append_x_forwarded_port, strip_port_mode,
             stream_error_on_invalid_http_message, http1_safe_max_connection_duration,
-            common_http_protocol_options, http2_protocol_options;
-        refused: http3_protocol_options, stream_flush_timeout, local_reply_config,
-            early_header_mutation_extensions, forward_client_cert_matcher, proxy_status_config,
-            path_normalization_options, typed_header_validation_config, forward_proto_config,
-            access_log_flush_interval, flush_access_log_on_new_request, access_log_options;
+            common_http_protocol_options, http2_protocol_options, tracing, request_id_extension;
+        refused: http3_protocol_options, stream_flush_timeout, early_header_mutation_extensions,
+            forward_client_cert_matcher, proxy_status_config, path_normalization_options,
+            typed_header_validation_config, forward_proto_config, access_log_options,
+            access_log_flush_interval, flush_access_log_on_new_request;
         refused_if_true: add_user_agent;
         without_effect: represent_ipv4_remote_address_as_ipv4_mapped_ipv6, drain_timeout,
             drain_timeout_jitter, delayed_close_timeout, append_local_overload,
             add_proxy_protocol_connection_state;
     });
-    self::tracing(&at.field("tracing"), tracing.as_ref())?;
-    request_id(&at.field("request_id_extension"), request_id_extension.as_ref())?;
-    let filters = http_filter::compile(&at.field("http_filters"), http_filters)?;
+    traces(at, manager)?;
+    let filters = http_filter::compile(&at.field("http_filters"), http_filters, scope)?;
     let http1 = http1::downstream(at, http_protocol_options.as_ref())?;
     let common = common_options(at, manager)?;
     let time = |name: &str, given, default| value::timeout(&at.field(name), given, default);
@@ -96,6 +97,7 @@ pub(crate) fn compile(
         request_headers_timeout: time("request_headers_timeout", request_headers_timeout, None)?,
         suppress_envoy_headers: filters.suppress_envoy_headers,
         access_log: access_log::list(&at.field("access_log"), access_log)?,
+        local_replies: local_reply::compile(at, local_reply_config.as_ref())?,
     })
 }
 
@@ -110,6 +112,11 @@ fn codec(at: &At<'_>, number: i32) -> Result<Codec, Fault> {
         CodecType::Http2 => Ok(Codec::Http2),
         CodecType::Http3 => Err(at.unsupported("HTTP/3 is not spoken: use AUTO, HTTP1 or HTTP2")),
     }
+}
+
+fn traces(at: &At<'_>, manager: &HttpConnectionManager) -> Result<(), Fault> {
+    tracing(&at.field("tracing"), manager.tracing.as_ref())?;
+    request_id(&at.field("request_id_extension"), manager.request_id_extension.as_ref())
 }
 
 /// Sampling without a provider sends nothing, so only the provider is a matter.

@@ -44,6 +44,15 @@ fn list(
     Ok(changes)
 }
 
+/// What is added to an answer of our own.
+pub(crate) fn formatted_additions(
+    at: &At<'_>,
+    list: &[HeaderValueOption],
+) -> Result<Vec<HeaderChange>, Fault> {
+    let each = list.iter().enumerate().map(|(index, option)| addition(&at.item(index), option));
+    each.filter_map(Result::transpose).collect()
+}
+
 /// What a filter adds, all of it as it stands.
 pub(crate) fn additions(
     at: &At<'_>,

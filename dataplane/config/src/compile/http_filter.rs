@@ -1,5 +1,8 @@
 //! The HTTP filters of a connection manager, with `router` at the end.
 
+mod buffer;
+mod check;
+mod compressor;
 mod cors;
 mod fault;
 mod limit;
@@ -9,12 +12,16 @@ mod overrides;
 use std::sync::Arc;
 
 use api::envoy::Any;
+use api::envoy::buffer::Buffer;
+use api::envoy::compressor::Compressor;
 use api::envoy::core::RuntimeFractionalPercent;
 use api::envoy::cors::Cors;
 use api::envoy::fault::HttpFault;
 use api::envoy::grpc_stats;
+use api::envoy::grpc_web::GrpcWeb;
 use api::envoy::hcm::{HttpFilter, http_filter::ConfigType};
 use api::envoy::header_mutation::HeaderMutation;
+use api::envoy::health_check::HealthCheck;
 use api::envoy::http_rbac::Rbac;
 use api::envoy::local_ratelimit::LocalRateLimit;
 use api::envoy::mutation_rules;
@@ -25,11 +32,12 @@ use api::typed_struct::{UdpaTypedStruct, XdsTypedStruct};
 use prost::Name;
 
 use super::at::{At, Fault, decide, typed};
+use super::scope::Scope;
 use super::{rbac, value};
 use crate::limits::MAX_FILTERS;
 use crate::snapshot::{self, FilterKind, HeaderMutationFilter, HttpFilters, Mutation, Share};
 
-pub(crate) use limit::rate_limits;
+pub(crate) use limit::{bucket, rate_limits};
 pub(crate) use overrides::compile as overrides;
 
 pub(crate) struct Filters {
@@ -43,7 +51,11 @@ enum Compiled {
     Skipped,
 }
 
-pub(crate) fn compile(at: &At<'_>, list: &[HttpFilter]) -> Result<Filters, Fault> {
+pub(crate) fn compile(
+    at: &At<'_>,
+    list: &[HttpFilter],
+    scope: &mut Scope<'_>,
+) -> Result<Filters, Fault> {
     at.at_most(MAX_FILTERS, list.len())?;
     let mut filters = Vec::new();
     let mut router = None;
@@ -52,7 +64,7 @@ pub(crate) fn compile(at: &At<'_>, list: &[HttpFilter]) -> Result<Filters, Fault
         if router.is_some() {
             return Err(at.invalid("the router has to be the last filter"));
         }
-        match one(&at, filter)? {
+        match one(&at, filter, scope)? {
             Compiled::Filter(filter) => filters.push(filter),
             Compiled::Router { suppress_envoy_headers } => router = Some(suppress_envoy_headers),
             Compiled::Skipped => {}
@@ -66,7 +78,7 @@ pub(crate) fn compile(at: &At<'_>, list: &[HttpFilter]) -> Result<Filters, Fault
     }
 }
 
-fn one(at: &At<'_>, filter: &HttpFilter) -> Result<Compiled, Fault> {
+fn one(at: &At<'_>, filter: &HttpFilter, scope: &mut Scope<'_>) -> Result<Compiled, Fault> {
     decide!(at, filter => HttpFilter {
         used: name, is_optional, config_type, disabled;
     });
@@ -88,7 +100,7 @@ fn one(at: &At<'_>, filter: &HttpFilter) -> Result<Compiled, Fault> {
     if type_name(any) == grpc_stats::FilterConfig::full_name() {
         return Ok(statistics(&typed(&at, any)?));
     }
-    match kind(&at, name, any)? {
+    match kind(&at, name, any, scope)? {
         Some(kind) => {
             let name = name.as_str().into();
             Ok(Compiled::Filter(snapshot::HttpFilter { name, is_off: *disabled, kind }))
@@ -112,7 +124,12 @@ fn statistics(filter: &grpc_stats::FilterConfig) -> Compiled {
 }
 
 /// What the filter does; `None`: there is no such filter here.
-fn kind(at: &At<'_>, name: &str, any: &Any) -> Result<Option<FilterKind>, Fault> {
+fn kind(
+    at: &At<'_>,
+    name: &str,
+    any: &Any,
+    scope: &mut Scope<'_>,
+) -> Result<Option<FilterKind>, Fault> {
     let kind = type_name(any);
     Ok(Some(if kind == Rbac::full_name() {
         FilterKind::Rbac(Arc::new(rbac::http(at, name, &typed::<Rbac>(at, any)?)?))
@@ -124,6 +141,15 @@ fn kind(at: &At<'_>, name: &str, any: &Any) -> Result<Option<FilterKind>, Fault>
     } else if kind == LocalRateLimit::full_name() {
         let limit = limit::compile(at, &typed(at, any)?, false)?;
         FilterKind::LocalRateLimit(Arc::new(limit))
+    } else if kind == HealthCheck::full_name() {
+        FilterKind::HealthCheck(Arc::new(check::compile(at, &typed(at, any)?, scope)?))
+    } else if kind == Buffer::full_name() {
+        FilterKind::Buffer(buffer::compile(at, &typed(at, any)?)?)
+    } else if kind == Compressor::full_name() {
+        FilterKind::Compressor(Arc::new(compressor::compile(at, &typed(at, any)?)?))
+    } else if kind == GrpcWeb::full_name() {
+        let GrpcWeb {} = typed(at, any)?;
+        FilterKind::GrpcWeb
     } else if kind == HeaderMutation::full_name() {
         let HeaderMutation { mutations, most_specific_header_mutations_wins } = typed(at, any)?;
         FilterKind::HeaderMutation(Arc::new(HeaderMutationFilter {

@@ -25,6 +25,8 @@ pub(crate) struct Scope<'c> {
     pub(crate) chains: Option<&'c HashMap<Fingerprint, KnownChain>>,
     /// What looks up names where a cluster does not say.
     pub(crate) resolver: &'c Arc<Resolver>,
+    /// What the proxy's own service is called.
+    pub(crate) service_cluster: &'c Arc<str>,
 }
 
 /// A compiled chain and what it needs.

@@ -76,8 +76,8 @@ pub enum LogFilter {
         /// It is none of them.
         excludes: bool,
     },
-    /// Always, such as `not_health_check_filter`: no request counts as a health check.
-    Always,
+    /// `not_health_check_filter`
+    NotHealthCheck,
 }
 
 /// `ComparisonFilter`.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{HeaderChange, HeaderMatch, HttpRbac, LocalRateLimit, RateLimit, StringMatch};
+use super::{
+    Compressor, CompressorOverride, HeaderChange, HeaderMatch, HealthCheckFilter, HttpRbac,
+    LocalRateLimit, RateLimit, StringMatch,
+};
 
 /// The filters of a connection manager before its router, in order.
 #[derive(Debug)]
@@ -40,7 +43,9 @@ impl From<Vec<HttpFilter>> for HttpFilters {
             _ => None,
         });
         let policies = policies.collect();
-        let changes = |filter: &HttpFilter| matches!(filter.kind, FilterKind::HeaderMutation(_));
+        let changes = |filter: &HttpFilter| {
+            matches!(filter.kind, FilterKind::HeaderMutation(_) | FilterKind::Compressor(_))
+        };
         let changes_answers = all.iter().any(changes);
         Self { all, changes_answers, policies }
     }
@@ -74,11 +79,15 @@ impl HttpFilter {
         self.is_off
             || match &self.kind {
                 FilterKind::Rbac(rbac) => rbac.rules.is_none(),
-                FilterKind::Fault(fault) => fault.delay.is_none() && fault.abort.is_none(),
+                FilterKind::Fault(fault) => {
+                    fault.delay.is_none() && fault.abort.is_none() && fault.rate.is_none()
+                }
                 FilterKind::LocalRateLimit(limit) => limit.enabled.some == 0,
                 FilterKind::HeaderMutation(filter) => filter.mutations.is_empty(),
                 // All that it does a route asks it to do.
                 FilterKind::Cors => true,
+                FilterKind::HealthCheck(_) | FilterKind::Buffer(_) | FilterKind::GrpcWeb => false,
+                FilterKind::Compressor(compressor) => !compressor.is_on,
             }
     }
 }
@@ -96,6 +105,15 @@ pub enum FilterKind {
     LocalRateLimit(Arc<LocalRateLimit>),
     /// `envoy.filters.http.header_mutation`
     HeaderMutation(Arc<HeaderMutationFilter>),
+    /// `envoy.filters.http.health_check`
+    HealthCheck(Arc<HealthCheckFilter>),
+    /// `envoy.filters.http.buffer`: a request goes on when its body, of so many bytes at most, has
+    /// come whole.
+    Buffer(u32),
+    /// `envoy.filters.http.grpc_web`
+    GrpcWeb,
+    /// `envoy.filters.http.compressor`
+    Compressor(Arc<Compressor>),
 }
 
 /// `typed_per_filter_config` of one level: what is said of filters by their names.
@@ -160,6 +178,10 @@ pub enum OverrideKind {
     LocalRateLimit(Arc<LocalRateLimit>),
     /// `HeaderMutationPerRoute`
     HeaderMutation(Arc<HeaderMutations>),
+    /// `BufferPerRoute`; `None`: `disabled`.
+    Buffer(Option<u32>),
+    /// `CompressorPerRoute`
+    Compressor(CompressorOverride),
 }
 
 /// `FractionalPercent`.
@@ -190,6 +212,8 @@ pub struct HttpFault {
     pub delay: Option<FaultDelay>,
     /// The request is answered here, after the delay if there is one.
     pub abort: Option<FaultAbort>,
+    /// The answer leaves slowly.
+    pub rate: Option<FaultRate>,
     /// Only requests to this cluster.
     pub upstream_cluster: Option<Arc<str>>,
     /// Only requests with these headers.
@@ -207,6 +231,15 @@ pub struct HttpFault {
 pub struct FaultDelay {
     /// How long; `None`: as `x-envoy-fault-delay-request` says, in milliseconds.
     pub fixed: Option<Duration>,
+    /// How many requests.
+    pub share: Share,
+}
+
+/// `FaultRateLimit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultRate {
+    /// KiB a second; `None`: as `x-envoy-fault-throughput-response` says.
+    pub fixed_kib: Option<u64>,
     /// How many requests.
     pub share: Share,
 }

@@ -301,6 +301,11 @@ impl Flags {
         Self(self.0 | other.0)
     }
 
+    /// These but for those.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The two have one in common.
     pub const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0

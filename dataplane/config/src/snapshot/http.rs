@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AccessLog, ClusterId, HeaderChanges, HostForm, Http1, HttpFilters, Origin, Overrides,
-    RouteTable, Underscores,
+    AccessLog, ClusterId, HeaderChanges, HostForm, Http1, HttpFilters, LocalReplies, Origin,
+    Overrides, RouteTable, Underscores,
 };
 
 /// `TcpProxy`, compiled.
@@ -134,6 +134,15 @@ pub struct HttpManager {
     pub suppress_envoy_headers: bool,
     /// Who writes a line of each request.
     pub access_log: Vec<AccessLog>,
+    /// What our own answers are made into.
+    pub local_replies: Option<Arc<LocalReplies>>,
+}
+
+impl HttpManager {
+    /// More is kept of each request than it takes to serve it: somebody may ask for it.
+    pub fn keeps_records(&self) -> bool {
+        !self.access_log.is_empty() || self.local_replies.is_some()
+    }
 }
 
 /// How long a manager's connections and requests may last.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tls::ServerContext;
 
-use super::{AccessLog, HttpManager, NetworkRbac, TcpProxy};
+use super::{AccessLog, Gate, HttpManager, NetworkRbac, TcpProxy};
 
 /// `envoy.config.listener.v3.Listener`, compiled.
 #[derive(Debug)]
@@ -70,6 +70,11 @@ pub struct FilterChain {
     pub tls_timeout: Option<Duration>,
     /// Judges before the terminal filter.
     pub rbac: Vec<Arc<NetworkRbac>>,
+    /// What counts connections, in order.
+    pub gates: Vec<Gate>,
+    /// A TCP proxy at the end goes to the cluster that is named as the server that the client asks
+    /// for (`envoy.filters.network.sni_cluster`).
+    pub cluster_by_sni: bool,
     /// The terminal filter.
     pub terminal: Terminal,
 }

@@ -1,7 +1,9 @@
 //! The compiled form: what a worker reads.
 
 mod access_log;
+mod check;
 mod cluster;
+mod compressor;
 mod filter;
 mod flag;
 mod format;
@@ -10,8 +12,10 @@ mod http;
 mod http1;
 mod limit;
 mod listener;
+mod local_reply;
 mod matcher;
 mod mirror;
+mod network;
 mod origin;
 mod outlier;
 mod rbac;
@@ -25,7 +29,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use access_log::*;
+pub use check::*;
 pub use cluster::*;
+pub use compressor::*;
 pub use filter::*;
 pub use flag::*;
 pub use format::*;
@@ -34,8 +40,10 @@ pub use http::*;
 pub use http1::*;
 pub use limit::*;
 pub use listener::*;
+pub use local_reply::*;
 pub use matcher::*;
 pub use mirror::*;
+pub use network::*;
 pub use origin::*;
 pub use outlier::*;
 pub use rbac::*;

@@ -19,6 +19,8 @@ fn chain(name: &str, matches: ChainMatch) -> Arc<FilterChain> {
         tls: None,
         tls_timeout: None,
         rbac: Vec::new(),
+        gates: Vec::new(),
+        cluster_by_sni: false,
         terminal: Terminal::Tcp(Arc::new(TcpProxy {
             stat_prefix: "t".into(),
             clusters: vec![cluster],

@@ -60,6 +60,20 @@ pub fn abort<'f>(fault: &'f HttpFault, head: &Head, random: u64) -> Option<Answe
     Some(Answer { reason, status, body, grpc_status })
 }
 
+/// How many KiB of the answer may leave in a second, if it falls on this random number.
+pub fn throughput(fault: &HttpFault, head: &Head, random: u64) -> Option<u64> {
+    let rate = fault.rate?;
+    let name = b"x-envoy-fault-throughput-response";
+    let (share, kib) = match rate.fixed_kib {
+        Some(kib) => (rate.share, Some(kib)),
+        None => {
+            let name_of_share = b"x-envoy-fault-throughput-response-percentage";
+            (lowered(rate.share, head, name_of_share), number(head, name))
+        }
+    };
+    kib.filter(|kib| share.takes(random) && *kib > 0)
+}
+
 /// The client may ask for fewer, never for more.
 fn lowered(share: Share, head: &Head, name: &[u8]) -> Share {
     let some = number(head, name).and_then(|number| u32::try_from(number).ok());

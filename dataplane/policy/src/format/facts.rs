@@ -97,6 +97,8 @@ pub struct Course<'c> {
     pub body: &'c [u8],
     /// An identifier, where there is no head that has one.
     pub id: &'c [u8],
+    /// A health check filter took it for one.
+    pub is_health_check: bool,
     /// Which moment the line is of.
     pub kind: AccessLogType,
 }

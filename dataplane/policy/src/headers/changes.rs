@@ -64,6 +64,11 @@ pub fn change(head: &mut Head, changes: &[HeaderChange]) {
     list(head, changes, Side::Response, None);
 }
 
+/// Changes to an answer of our own, whose values may ask for these facts.
+pub fn change_by(head: &mut Head, changes: &[HeaderChange], facts: &Facts<'_>) {
+    list(head, changes, Side::Response, Some(facts));
+}
+
 /// Whatever the order of the list, Envoy removes first; then all values and conditions are judged;
 /// then it overwrites, and then it adds.
 fn list(head: &mut Head, changes: &[HeaderChange], side: Side, facts: Option<&Facts<'_>>) {

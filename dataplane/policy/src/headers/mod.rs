@@ -12,12 +12,14 @@ mod request;
 mod response;
 pub(crate) mod text;
 
-pub use changes::{change, need_facts};
+pub use changes::{change, change_by, need_facts};
 pub use request::{
     Attempt, Rejected, RequestContext, forward, host_form, ignore_upgrade, request, retry,
     underscores,
 };
-pub use response::{local, local_changes, local_grpc, local_grpc_status, response, returned};
+pub use response::{
+    grpc_message, local, local_changes, local_grpc, local_grpc_status, response, returned,
+};
 pub(crate) use text::join_with;
 
 #[cfg(test)]

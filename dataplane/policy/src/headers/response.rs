@@ -62,8 +62,14 @@ pub fn local_grpc_status(head: &mut Head, status: u32, message: &[u8]) {
     head.append(b"content-type", b"application/grpc");
     head.set_number(b"grpc-status", status.into());
     if !message.is_empty() {
-        text::join(head, b"grpc-message", b"", |out| percent_encode(message, out));
+        grpc_message(head, message);
     }
+}
+
+/// Says in words how a call by gRPC has ended, as gRPC over HTTP/2 has it.
+pub fn grpc_message(head: &mut Head, message: &[u8]) {
+    head.remove(b"grpc-message");
+    text::join(head, b"grpc-message", b"", |out| percent_encode(message, out));
 }
 
 /// As gRPC over HTTP/2 has it: what is not printable, and `%`, is escaped.

@@ -37,7 +37,7 @@ fn filters_hold_as_envoys() {
     let flags = |flag| LogFilter::Flags(Some(Flags::of(flag)));
     let both = |a: LogFilter, b: LogFilter| vec![a, b];
     let yes = [
-        LogFilter::Always,
+        LogFilter::NotHealthCheck,
         LogFilter::Status(than(Compare::AtLeast, 500)),
         LogFilter::Status(than(Compare::Equal, 503)),
         LogFilter::Status(than(Compare::Differs, 200)),
@@ -49,8 +49,8 @@ fn filters_hold_as_envoys() {
         LogFilter::GrpcStatus { statuses: 1 << 14, excludes: false },
         LogFilter::GrpcStatus { statuses: 1, excludes: true },
         types(&[AccessLogType::DownstreamEnd], false),
-        LogFilter::All(both(header("x-k"), LogFilter::Always)),
-        LogFilter::Any(both(header("x-no"), LogFilter::Always)),
+        LogFilter::All(both(header("x-k"), LogFilter::NotHealthCheck)),
+        LogFilter::Any(both(header("x-no"), LogFilter::NotHealthCheck)),
     ];
     let no = [
         LogFilter::Status(than(Compare::AtMost, 499)),

@@ -1,7 +1,7 @@
 use wire::h1::{Limits, parse_request};
 use wire::head::Head;
 
-use super::{Reason, refused};
+use super::{Filtered, Reason, refused};
 
 const ALL: &[Reason] = &[
     Reason::AbsolutePathRejected,
@@ -14,11 +14,21 @@ const ALL: &[Reason] = &[
     Reason::DirectResponse,
     Reason::DownstreamGone,
     Reason::DownstreamProtocolError,
+    Reason::FaultAbort,
+    Reason::Filtered(Filtered::GrpcWebInvalid),
+    Reason::Filtered(Filtered::ClusterEmpty),
+    Reason::Filtered(Filtered::ClusterUnwell),
+    Reason::Filtered(Filtered::ClustersWell),
+    Reason::Filtered(Filtered::Ending),
+    Reason::Filtered(Filtered::NoCluster),
+    Reason::Filtered(Filtered::Well),
     Reason::LocalConnectionFailure,
+    Reason::LocalRateLimited,
     Reason::MaxDuration,
     Reason::MissingHost,
     Reason::NoHealthyUpstream,
     Reason::PathInvalid,
+    Reason::Filtered(Filtered::PayloadTooLarge),
     Reason::PathRedirect,
     Reason::PerTryTimeout,
     Reason::RbacDenied,

@@ -4,6 +4,7 @@ mod dns;
 mod formats;
 mod headers;
 mod health;
+mod local;
 mod options;
 mod small;
 mod tunnels;
@@ -129,7 +130,8 @@ const ALL_UP: &str = r#"virtual_hosts:
 
 /// All configurations.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().chain(options::SETTINGS).chain(tunnels::SETTINGS).chain(small::SETTINGS)
+    let first = SETTINGS.iter().chain(options::SETTINGS).chain(tunnels::SETTINGS);
+    first.chain(small::SETTINGS).chain(local::SETTINGS)
 }
 
 const SETTINGS: &[Setting] = &[

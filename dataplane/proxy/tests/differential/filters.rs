@@ -1,5 +1,11 @@
 //! HTTP filters and what routes say of them: one table of requests, asked by HTTP/1.1 and HTTP/2.
 
+#[path = "filters/buffer.rs"]
+mod buffer;
+#[path = "filters/check.rs"]
+mod check;
+#[path = "filters/compressor.rs"]
+mod compressor;
 #[path = "filters/cors.rs"]
 mod cors;
 #[path = "filters/fault.rs"]
@@ -8,6 +14,8 @@ mod fault;
 mod limit;
 #[path = "filters/mutation.rs"]
 mod mutation;
+#[path = "filters/web.rs"]
+mod web;
 
 use super::cases::HCM;
 use super::common;
@@ -73,6 +81,9 @@ impl Ask {
             method => arguments.extend(["-X", method]),
         }
         self.fields.iter().for_each(|field| arguments.extend(["-H", field]));
+        if self.fields.iter().any(|field| field.starts_with("accept-encoding:")) {
+            arguments.push("--compressed");
+        }
         if self.method == "POST" {
             arguments.extend(["--data-raw", self.body]);
         }
@@ -89,7 +100,9 @@ impl Ask {
 }
 
 fn settings() -> impl Iterator<Item = &'static Setting> {
-    [fault::SETTINGS, cors::SETTINGS, limit::SETTINGS, mutation::SETTINGS].into_iter().flatten()
+    let old = [fault::SETTINGS, cors::SETTINGS, limit::SETTINGS, mutation::SETTINGS];
+    let new = [check::SETTINGS, buffer::SETTINGS, web::SETTINGS, compressor::SETTINGS];
+    old.into_iter().chain(new).flatten()
 }
 
 #[test]
@@ -157,6 +170,20 @@ static_resources:
       - lb_endpoints:
         - endpoint:
             address: { socket_address: { address: 127.0.0.1, port_value: @UPSTREAM@ } }
+  - name: empty
+    connect_timeout: 1s
+    load_assignment: { cluster_name: empty }
+  - name: half
+    connect_timeout: 1s
+    load_assignment:
+      cluster_name: half
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address: { socket_address: { address: 127.0.0.1, port_value: @UPSTREAM@ } }
+        - endpoint:
+            address: { socket_address: { address: 127.0.0.2, port_value: @UPSTREAM@ } }
+          health_status: UNHEALTHY
   - name: other
     connect_timeout: 1s
     load_assignment:
@@ -169,6 +196,8 @@ static_resources:
 
 const LIMIT: &str =
     "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
+
+const CHECK: &str = "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck";
 
 fn bootstrap(setting: &Setting) -> String {
     let indent = |text: &str, by: usize| {
@@ -187,6 +216,10 @@ fn bootstrap(setting: &Setting) -> String {
             "@MUTATION@",
             "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3",
         )
+        .replace("@CHECK@", CHECK)
+        .replace("@BUFFER@", "type.googleapis.com/envoy.extensions.filters.http.buffer.v3")
+        .replace("@COMPRESSOR@", "type.googleapis.com/envoy.extensions.filters.http.compressor.v3")
+        .replace("@LIBRARY@", "type.googleapis.com/envoy.extensions.compression")
         .replace("@WINS@", if setting.name.ends_with("wins") { "true" } else { "false" })
         .replace("@WRAPPED@", "type.googleapis.com/envoy.config.route.v3.FilterConfig")
 }

@@ -73,6 +73,11 @@ impl Pair {
         Self { envoy, ours }
     }
 
+    /// Where Envoy listens, and where we do.
+    pub(crate) fn addresses(&self) -> [SocketAddr; 2] {
+        [self.envoy.address, self.ours.address]
+    }
+
     /// What to know of the last request to find its lines in the logs.
     pub(crate) fn asked(&self, name: String, compared: bool) -> Asked {
         let port = |side: &Side| side.port.load(Ordering::Relaxed);
@@ -272,6 +277,11 @@ fn respond(path: &str, is_head: bool) -> (String, bool) {
         "/chunked" => {
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
             (format!("{head}3\r\nabc\r\n5;x=y\r\ndefgh\r\n0\r\nx-trailer: t\r\n\r\n"), false)
+        }
+        path if path.ends_with("/grpc") => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n";
+            let frames = "\0\0\0\0\x03abc\0\0\0\0\0\0\0\0\0\x01d";
+            (format!("{head}content-length: {}\r\n\r\n{frames}", frames.len()), false)
         }
         "/close" => ("HTTP/1.1 200 OK\r\n\r\nuntil the end".into(), true),
         "/closing" => {

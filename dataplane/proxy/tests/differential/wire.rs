@@ -56,7 +56,24 @@ pub(crate) fn take(bytes: &mut Vec<u8>, bodiless: bool, at_end: bool) -> Option<
         (end, Vec::new())
     };
     bytes.drain(..body.0);
-    Some(Message { start, fields, names, body: String::from_utf8_lossy(&body.1).into_owned() })
+    let body = decoded(first("content-encoding").as_deref(), body.1);
+    Some(Message { start, fields, names, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// A compressed body as it was: no two compressors write the same.
+fn decoded(coding: Option<&str>, body: Vec<u8>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let read = match coding {
+        Some("gzip") => flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut out),
+        Some("br") => brotli::Decompressor::new(&body[..], 4096).read_to_end(&mut out),
+        Some("zstd") => zstd::stream::read::Decoder::new(&body[..])
+            .and_then(|mut decoder| decoder.read_to_end(&mut out)),
+        _ => return body,
+    };
+    match read {
+        Ok(_) => out,
+        Err(error) => format!("no {coding:?}: {error}").into_bytes(),
+    }
 }
 
 fn chunks(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {

@@ -110,8 +110,9 @@ impl<D: Driver> Worker<D> {
         if self.retries_answer(key) {
             return self.try_again(key);
         }
-        self.return_head(key);
-        self.send_head(asker);
+        if self.return_head(key) {
+            self.send_head(asker);
+        }
         if opens {
             self.begin_tunnel(asker);
         }
@@ -208,7 +209,7 @@ impl<D: Driver> Worker<D> {
             None if is_congested => stream.up_debt,
             None => 0,
         };
-        let paid = stream.up_debt.saturating_sub(kept);
+        let paid = stream.up_debt.saturating_sub(kept.saturating_add(stream.slowed_bytes()));
         let Some(up_key) = stream.up.filter(|_| paid > 0) else { return };
         stream.up_debt -= paid;
         if let Some(Up { state: UpState::Http2(two), .. }) = self.ups.get_mut(up_key) {
@@ -283,6 +284,10 @@ impl<D: Driver> Worker<D> {
     fn send_trailers_h2(&mut self, to: Asker) {
         let Some(stream) = to.stream.and_then(|key| self.streams.get_mut(key)) else { return };
         stream.keep_trailers(&self.io.head);
+        if self.takes_trailers(to) {
+            return;
+        }
+        let Some(stream) = to.stream.and_then(|key| self.streams.get_mut(key)) else { return };
         let Some(returning) = &mut stream.returning else { return };
         if let Some(Down { state: DownState::Http2(_), .. }) = self.downs.get(to.down) {
             std::mem::swap(&mut returning.trailers, &mut self.io.head);

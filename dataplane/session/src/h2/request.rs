@@ -114,7 +114,7 @@ impl<D: Driver> Worker<D> {
         returning.is_whole = self.io.head.framing == Framing::None;
         let limit = two.serving.manager.request_timeout.filter(|_| !returning.is_whole);
         returning.whole_by = limit.map(|limit| now.after(limit));
-        if !two.serving.manager.access_log.is_empty() {
+        if two.serving.manager.keeps_records() {
             let version = self.io.head.version;
             stream.begin_record(&mut self.spare_records, version, down.facts.source);
         }
@@ -199,6 +199,8 @@ impl<D: Driver> Worker<D> {
     /// Tells the client of what has left towards the upstream.
     pub(super) fn settle_request(&mut self, key: Key, stream: Key) {
         let Some(stream) = self.streams.get_mut(stream) else { return };
+        // What is kept back is bounded otherwise.
+        let is_gathering = stream.is_gathering();
         let Some(returning) = &mut stream.returning else { return };
         if returning.debt == 0 {
             return;
@@ -212,7 +214,7 @@ impl<D: Driver> Worker<D> {
                 _ => false,
             }
         });
-        let paid = match (returning.is_ended, takes) {
+        let paid = match (returning.is_ended || is_gathering, takes) {
             (true, _) => returning.debt,
             (false, true) => returning.debt.saturating_sub(stream.waiting_bytes),
             (false, false) => 0,

@@ -85,6 +85,8 @@ pub(super) fn listener_with(
         tls,
         tls_timeout: None,
         rbac: Vec::new(),
+        gates: Vec::new(),
+        cluster_by_sni: false,
         terminal,
     };
     Listener {
@@ -211,6 +213,7 @@ pub(super) fn manager(routes: Vec<Route>) -> HttpManager {
         request_timeout: None,
         request_headers_timeout: None,
         suppress_envoy_headers: false,
+        local_replies: None,
         access_log: Vec::new(),
     }
 }

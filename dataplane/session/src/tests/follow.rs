@@ -49,6 +49,8 @@ fn chain(like: &FilterChain) -> FilterChain {
         tls: like.tls.clone(),
         tls_timeout: None,
         rbac: Vec::new(),
+        gates: Vec::new(),
+        cluster_by_sni: false,
         terminal: http(),
     }
 }

@@ -15,7 +15,7 @@ use super::super::{matcher, value};
 use crate::limits::MAX_LOG_FILTERS;
 use crate::snapshot::{AccessLogType, Compare, Flag, Flags, LogFilter, Threshold};
 
-pub(super) fn filter(at: &At<'_>, given: &AccessLogFilter) -> Result<LogFilter, Fault> {
+pub(crate) fn filter(at: &At<'_>, given: &AccessLogFilter) -> Result<LogFilter, Fault> {
     nested(at, given, 0)
 }
 
@@ -32,7 +32,7 @@ fn nested(at: &At<'_>, given: &AccessLogFilter, depth: usize) -> Result<LogFilte
             let at = at.field("duration_filter");
             comparison(&at, given.comparison.as_ref()).map(LogFilter::Duration)
         }
-        Some(Given::NotHealthCheckFilter(_)) => Ok(LogFilter::Always),
+        Some(Given::NotHealthCheckFilter(_)) => Ok(LogFilter::NotHealthCheck),
         Some(Given::TraceableFilter(_)) => unsupported("traceable_filter"),
         Some(Given::RuntimeFilter(given)) => runtime(&at.field("runtime_filter"), given),
         Some(Given::AndFilter(given)) => {

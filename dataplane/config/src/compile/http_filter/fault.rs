@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use api::envoy::fault::fault_abort::ErrorType;
 use api::envoy::fault::{FaultAbort, HttpFault};
-use api::envoy::fault_common::FaultDelay;
 use api::envoy::fault_common::fault_delay::FaultDelaySecifier as Specifier;
+use api::envoy::fault_common::fault_rate_limit::{FixedLimit, LimitType};
+use api::envoy::fault_common::{FaultDelay, FaultRateLimit};
 
 use super::share;
 use crate::compile::at::{At, Fault, decide};
@@ -17,8 +18,8 @@ const DELAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn compile(at: &At<'_>, fault: &HttpFault) -> Result<snapshot::HttpFault, Fault> {
     decide!(at, fault => HttpFault {
-        used: delay, abort, upstream_cluster, headers, downstream_nodes, max_active_faults;
-        refused: response_rate_limit;
+        used: delay, abort, upstream_cluster, headers, downstream_nodes, max_active_faults,
+            response_rate_limit;
         // Keys of a runtime that is not there; statistics; what only a log could show.
         without_effect: delay_percent_runtime, abort_percent_runtime, delay_duration_runtime,
             abort_http_status_runtime, max_active_faults_runtime,
@@ -31,6 +32,10 @@ pub(super) fn compile(at: &At<'_>, fault: &HttpFault) -> Result<snapshot::HttpFa
     Ok(snapshot::HttpFault {
         delay: delay.as_ref().map(|given| self::delay(&at.field("delay"), given)).transpose()?,
         abort: abort.as_ref().map(|given| self::abort(&at.field("abort"), given)).transpose()?,
+        rate: response_rate_limit
+            .as_ref()
+            .map(|given| rate(&at.field("response_rate_limit"), given))
+            .transpose()?,
         upstream_cluster: match upstream_cluster.as_str() {
             "" => None,
             name => Some(name.into()),
@@ -61,6 +66,23 @@ fn delay(at: &At<'_>, delay: &FaultDelay) -> Result<snapshot::FaultDelay, Fault>
     };
     let share = share(&at.field("percentage"), percentage.as_ref())?;
     Ok(snapshot::FaultDelay { fixed, share })
+}
+
+fn rate(at: &At<'_>, rate: &FaultRateLimit) -> Result<snapshot::FaultRate, Fault> {
+    decide!(at, rate => FaultRateLimit {
+        used: limit_type, percentage;
+    });
+    let fixed_kib = match limit_type {
+        Some(LimitType::FixedLimit(FixedLimit { limit_kbps: 0 })) => {
+            let at = at.field("fixed_limit");
+            return Err(at.field("limit_kbps").invalid("at least 1"));
+        }
+        Some(LimitType::FixedLimit(FixedLimit { limit_kbps })) => Some(*limit_kbps),
+        Some(LimitType::HeaderLimit(_)) => None,
+        None => return Err(at.missing("`fixed_limit` or `header_limit` has to be given")),
+    };
+    let share = share(&at.field("percentage"), percentage.as_ref())?;
+    Ok(snapshot::FaultRate { fixed_kib, share })
 }
 
 fn abort(at: &At<'_>, abort: &FaultAbort) -> Result<snapshot::FaultAbort, Fault> {

@@ -83,7 +83,7 @@ fn status(given: Option<&HttpStatus>) -> u16 {
     code.filter(|code| (400..600).contains(code)).unwrap_or(429)
 }
 
-fn bucket(at: &At<'_>, given: &TokenBucket) -> Result<Bucket, Fault> {
+pub(crate) fn bucket(at: &At<'_>, given: &TokenBucket) -> Result<Bucket, Fault> {
     let TokenBucket { max_tokens, tokens_per_fill, fill_interval } = given;
     let fill = value::u32_or(tokens_per_fill, 1);
     if fill == 0 {

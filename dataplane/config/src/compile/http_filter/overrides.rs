@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::envoy::Any;
+use api::envoy::buffer::BufferPerRoute;
+use api::envoy::compressor::CompressorPerRoute;
 use api::envoy::cors::CorsPolicy;
 use api::envoy::fault::HttpFault;
 use api::envoy::header_mutation::HeaderMutationPerRoute;
@@ -12,7 +14,7 @@ use api::envoy::local_ratelimit::LocalRateLimit;
 use api::envoy::route::FilterConfig;
 use prost::Name;
 
-use super::{cors, fault, limit, mutation, type_name};
+use super::{buffer, compressor, cors, fault, limit, mutation, type_name};
 use crate::compile::at::{At, Fault, decide, typed};
 use crate::compile::rbac;
 use crate::limits::MAX_FILTERS;
@@ -77,6 +79,10 @@ fn kind(at: &At<'_>, name: &str, any: &Any) -> Result<Option<OverrideKind>, Faul
         OverrideKind::Rbac(Arc::new(rules))
     } else if kind == HttpFault::full_name() {
         OverrideKind::Fault(Arc::new(fault::compile(at, &typed(at, any)?)?))
+    } else if kind == BufferPerRoute::full_name() {
+        OverrideKind::Buffer(buffer::of_route(at, &typed(at, any)?)?)
+    } else if kind == CompressorPerRoute::full_name() {
+        OverrideKind::Compressor(compressor::of_route(at, &typed(at, any)?)?)
     } else if kind == CorsPolicy::full_name() {
         OverrideKind::Cors(Arc::new(cors::policy(at, &typed(at, any)?)?))
     } else if kind == LocalRateLimit::full_name() {

@@ -169,10 +169,10 @@ fn what_nobody_understands_is_refused() {
             ),
         ),
         (
-            filter("response_rate_limit: {fixed_limit: {limit_kbps: 1}}"),
+            filter("response_rate_limit: {fixed_limit: {limit_kbps: 0}}"),
             format!(
-                "{at}.http_filters[0].typed_config.response_rate_limit: this field is not \
-                 supported (config.unsupported)"
+                "{at}.http_filters[0].typed_config.response_rate_limit.fixed_limit.limit_kbps: at \
+                 least 1 (config.invalid)"
             ),
         ),
     ] {

@@ -1,6 +1,7 @@
 //! YAML in, compiled facts or refusals out.
 
 mod bad;
+mod bodies;
 mod dns;
 mod filters;
 mod good;
