@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use config::dns::Question;
 use config::health::{Probe, Verdict};
-use config::snapshot::{Bound, Snapshot};
+use config::snapshot::{Bound, Cluster, ClusterId, Snapshot};
 use config::swap::{Published, Reader};
 use config::{Compiler, Filler, ListenerOptions, Needed, Refused, Update};
 
@@ -168,6 +168,10 @@ impl Keep for Applier {
         if has_changed {
             self.publish();
         }
+    }
+
+    fn cluster(&self, id: ClusterId) -> Option<Arc<Cluster>> {
+        self.published.current().cluster(id).cloned()
     }
 
     fn sweep(&mut self) {

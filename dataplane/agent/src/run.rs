@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use api::envoy::core::Node;
 use config::dns::Question;
 use config::health::{Probe, Verdict};
+use config::snapshot::{Cluster, ClusterId};
 use tokio::sync::{Notify, watch};
 
 use crate::admin::{self, Admin, Live, Report};
@@ -13,6 +15,7 @@ use crate::dns::{Answer, Lookups, Stub};
 use crate::error::AgentError;
 use crate::health::Checks;
 use crate::identity::{self, Secrets};
+use crate::otlp::{self, Labels, Outbox};
 use crate::settings::AgentConfig;
 use crate::xds::{Applied, Apply, Push, XdsClient, XdsOptions};
 
@@ -35,6 +38,8 @@ pub struct Parts<A> {
     pub stats: Report,
     /// `/clusters` of the admin port.
     pub clusters: Report,
+    /// Records of access logs for collectors.
+    pub outbox: Outbox,
     /// Ends the program: set by `/quitquitquit`, and by whoever else holds it.
     pub quit: watch::Sender<bool>,
     /// The program's version.
@@ -61,6 +66,9 @@ pub trait Keep: Apply + Send + 'static {
     /// What checks have found out.
     fn checked(&mut self, verdicts: Vec<Verdict>);
 
+    /// A cluster as it is in force now.
+    fn cluster(&self, id: ClusterId) -> Option<Arc<Cluster>>;
+
     /// Frees what no worker uses any more.
     fn sweep(&mut self);
 }
@@ -79,7 +87,7 @@ pub fn run<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(), AgentErr
 
 /// The same on a runtime that is there already.
 pub async fn run_on<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(), AgentError> {
-    let Parts { apply, secrets, live, features, stats, clusters, quit, version } = parts;
+    let Parts { apply, secrets, live, features, stats, clusters, outbox, quit, version } = parts;
     let stop = || quit.subscribe();
     let apply = Shared(Arc::new(Mutex::new(apply)));
     let mut tasks = tokio::task::JoinSet::new();
@@ -91,6 +99,9 @@ pub async fn run_on<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(),
         let admin = Admin { version, node, live, features, stats, clusters, quit, started };
         tasks.spawn(admin::serve(listener, admin, stop()));
     }
+    let (of, labels) = (apply.clone(), labels(&config.node));
+    let lookup = Arc::new(move |id| of.with(|apply| apply.cluster(id)));
+    tasks.spawn(otlp::run(outbox, lookup, labels, stop()));
     if let Some(source) = config.identity {
         tasks.spawn(identity::run(source, secrets.clone(), stop()));
     }
@@ -107,6 +118,11 @@ pub async fn run_on<A: Keep>(config: AgentConfig, parts: Parts<A>) -> Result<(),
         }
     }
     Ok(())
+}
+
+fn labels(node: &Node) -> Labels {
+    let zone = node.locality.as_ref().map(|locality| locality.zone.clone());
+    Labels { zone: zone.unwrap_or_default(), cluster: node.cluster.clone(), node: node.id.clone() }
 }
 
 async fn keep<A: Keep>(apply: Shared<A>, secrets: Secrets, mut stop: watch::Receiver<bool>) {

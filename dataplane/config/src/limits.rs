@@ -79,3 +79,9 @@ pub const MAX_FORMAT_DEPTH: usize = 32;
 pub const MAX_ACCESS_LOGS: usize = 64;
 /// Filters of an access log within each other, and in one list.
 pub const MAX_LOG_FILTERS: usize = 64;
+/// Attributes of a log record, or of its resource, and values of one list in it.
+pub const MAX_LOG_ATTRIBUTES: usize = 1_000;
+/// Bytes of one attribute of a resource.
+pub const MAX_LOG_ATTRIBUTE: usize = 64 << 10;
+/// Metadata of a call.
+pub const MAX_METADATA: usize = 100;

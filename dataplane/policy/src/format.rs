@@ -8,6 +8,7 @@ mod facts;
 mod field;
 mod grpc;
 mod json;
+mod otlp;
 mod time;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use wire::head::Version;
 pub use facts::{Client, Course, Facts, Upstream};
 pub(crate) use grpc::any as grpc_status;
 pub use json::json;
+pub use otlp::otlp;
 
 use crate::headers::text;
 

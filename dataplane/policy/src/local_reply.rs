@@ -90,6 +90,8 @@ fn rewrite<'r>(
             format::json(format, &facts, &mut out);
             out.push(b'\n');
         }
+        // The configuration makes none of these for a reply.
+        LogFormat::Otlp(_) => {}
     }
     *body = out;
     Some(content_type)

@@ -18,6 +18,7 @@ pub fn line(log: &AccessLog, facts: &Facts<'_>, random: u64, out: &mut Vec<u8>) 
             format::json(format, facts, out);
             out.push(b'\n');
         }
+        LogFormat::Otlp(format) => format::otlp(format, facts, out),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The thread that writes access logs: files, standard output and standard error.
+//! The thread that writes access logs: files, standard output and standard error. Records for
+//! collectors it hands to the agent.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use agent::Outbox;
 use config::snapshot::LogTarget;
 use session::LogDrain;
 
@@ -44,10 +46,10 @@ struct Totals {
 
 impl Writer {
     /// Starts the thread; it ends when all workers have.
-    pub(crate) fn start(drain: LogDrain) -> Result<Self, Failure> {
+    pub(crate) fn start(drain: LogDrain, outbox: Outbox) -> Result<Self, Failure> {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
-        let body = move || write_all(&drain, &seen);
+        let body = move || write_all(&drain, &seen, &outbox);
         let thread = thread::Builder::new().name("access-log".into()).spawn(body);
         let hint = "check the limit of threads";
         let thread = thread.map_err(|e| Failure::start("the access log's thread", e, hint))?;
@@ -103,27 +105,37 @@ impl Shared {
     }
 }
 
-fn write_all(drain: &LogDrain, shared: &Shared) {
+fn write_all(drain: &LogDrain, shared: &Shared, outbox: &Outbox) {
     let mut files = Files::default();
     while let Some((worker, block)) = drain.next() {
         if shared.reopen.swap(false, Ordering::AcqRel) {
             files.0.clear();
         }
         for (target, lines) in block.dropped() {
-            shared.count(target, |totals| totals.lines_dropped += lines);
+            match target {
+                LogTarget::Collector(collector) => outbox.dropped(collector, lines),
+                _ => shared.count(target, |totals| totals.lines_dropped += lines),
+            }
         }
         for (target, bytes) in block.runs() {
-            let written = files.write(target, bytes);
-            let bytes = bytes.len() as u64;
-            match written {
-                Ok(()) => shared.count(target, |totals| totals.bytes_written += bytes),
-                Err(error) => {
-                    shared.count(target, |totals| totals.bytes_failed += bytes);
-                    tracing::debug!(target = target.name(), %error, "an access log is not written");
-                }
+            match target {
+                LogTarget::Collector(collector) => outbox.put(collector, bytes),
+                _ => write(target, bytes, &mut files, shared),
             }
         }
         drain.give_back(worker, block);
+    }
+}
+
+fn write(target: &LogTarget, bytes: &[u8], files: &mut Files, shared: &Shared) {
+    let written = files.write(target, bytes);
+    let bytes = bytes.len() as u64;
+    match written {
+        Ok(()) => shared.count(target, |totals| totals.bytes_written += bytes),
+        Err(error) => {
+            shared.count(target, |totals| totals.bytes_failed += bytes);
+            tracing::debug!(target = target.name(), %error, "an access log is not written");
+        }
     }
 }
 
@@ -140,6 +152,7 @@ impl Files {
                 out.flush()
             }
             LogTarget::Stderr => io::stderr().lock().write_all(bytes),
+            LogTarget::Collector(_) => Err(io::ErrorKind::Unsupported.into()),
             LogTarget::File(path) => {
                 if !self.0.contains_key(path) {
                     if self.0.len() >= FILES_MAX {

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use agent::admin::Report;
-use agent::{AgentConfig, AgentError, Applier, Parts, Surroundings};
+use agent::{AgentConfig, AgentError, Applier, Outbox, Parts, Surroundings};
 use config::snapshot::Bound;
 use config::{Bootstrap, Compiler, ListenerOptions, Update};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -56,14 +56,16 @@ pub(crate) fn serve(args: &Args) -> Result<(), Failure> {
     let applier = load(resources, workers, &wakers, settings.control.is_some())?;
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
     let (queues, drain) = session::log_queues(workers);
-    let writer = Writer::start(drain)?;
+    let outbox = Outbox::default();
+    let writer = Writer::start(drain, outbox.clone())?;
     let logs = writer.shared();
     let kernel = Kernel { which, limits: local.limits() };
     let crew = Crew::start(kernel, &applier, wakers, &counters, queues)?;
     let (quit, _) = watch::channel(false);
-    let seen = writer.shared();
-    let stats: Report = Arc::new(move || report(&counters) + &local.report() + &seen.report());
-    let agent = start_agent(settings, applier, features, stats, quit.clone())?;
+    let (seen, sent) = (writer.shared(), outbox.clone());
+    let logged = move || seen.report() + &sent.report();
+    let stats: Report = Arc::new(move || report(&counters) + &local.report() + &logged());
+    let agent = start_agent(settings, applier, features, stats, (outbox, quit.clone()))?;
     tracing::info!(workers, driver = ?which, "serving");
     // What start-up has used is given back before the first connection comes.
     machine::trim();
@@ -151,7 +153,7 @@ fn start_agent(
     mut applier: Applier,
     features: Vec<(&'static str, String)>,
     stats: Report,
-    quit: watch::Sender<bool>,
+    (outbox, quit): (Outbox, watch::Sender<bool>),
 ) -> Result<JoinHandle<Result<(), AgentError>>, Failure> {
     let parts = Parts {
         secrets: applier.secrets(),
@@ -159,6 +161,7 @@ fn start_agent(
         features,
         stats,
         clusters: applier.clusters_report(),
+        outbox,
         apply: applier,
         quit,
         version: env!("CARGO_PKG_VERSION"),

@@ -1,5 +1,7 @@
 //! Access logs of the whole program: what reaches a file, when, and where to after SIGUSR1.
 
+#[path = "differential/collector.rs"]
+mod collector;
 mod common;
 
 use std::fs;
@@ -10,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use collector::{AnyValue, Collector, Value};
 use common::free_address;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -44,6 +47,14 @@ static_resources:
               "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
               path: "@LOG@"
               log_format: { json_format: { path: "%REQ(:path)%", code: "%RESPONSE_CODE%" } }
+          - name: records
+            typed_config:
+              "@type": @OTLP@
+              common_config:
+                log_name: records
+                transport_api_version: V3
+                grpc_service: { envoy_grpc: { cluster_name: collector } }
+              body: { string_value: "%REQ(:path)% @PADDING@" }
           http_filters:
           - name: envoy.filters.http.router
             typed_config:
@@ -56,7 +67,21 @@ static_resources:
               routes:
               - { match: { prefix: "/good" }, direct_response: { status: 200 } }
               - { match: { prefix: "/" }, direct_response: { status: 404 } }
+  clusters:
+  - name: collector
+    connect_timeout: 1s
+    load_assignment:
+      cluster_name: collector
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address: { socket_address: { address: 127.0.0.1, port_value: @COLLECTOR@ } }
 "#;
+
+const OTLP: &str = concat!(
+    "type.googleapis.com/envoy.extensions.access_loggers.open_telemetry.v3.",
+    "OpenTelemetryAccessLogConfig"
+);
 
 struct Proxy {
     child: Child,
@@ -66,12 +91,17 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("ringway-logs-{}", std::process::id()));
+    /// Its records go to that collector; each has so many bytes more.
+    fn start(name: &str, collector: SocketAddr, padding: usize) -> Self {
+        let folder = format!("ringway-logs-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
         fs::create_dir_all(&folder).expect("a folder");
         let (address, admin, log) = (free_address(), free_address(), folder.join("requests.log"));
         let text = BOOTSTRAP
             .replace("@HCM@", HCM)
+            .replace("@OTLP@", OTLP)
+            .replace("@PADDING@", &"x".repeat(padding))
+            .replace("@COLLECTOR@", &collector.port().to_string())
             .replace("@LISTEN@", &address.port().to_string())
             .replace("@ADMIN@", &admin.port().to_string())
             .replace("@LOG@", &log.display().to_string());
@@ -132,7 +162,7 @@ fn exchange(address: SocketAddr, path: &str) -> String {
 
 #[test]
 fn files_are_written_reopened_and_whole_at_the_end() {
-    let mut proxy = Proxy::start();
+    let mut proxy = Proxy::start("files", free_address(), 0);
     proxy.ask("/good");
     proxy.ask("/a");
     let first = Proxy::lines(&proxy.log, 1);
@@ -160,4 +190,61 @@ fn files_are_written_reopened_and_whole_at_the_end() {
     proxy.child.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
     let connections = said.lines().filter(|line| line.starts_with("connection ")).count();
     assert!(connections >= 23, "{said}");
+}
+
+/// The bodies of all records so far.
+fn bodies(collector: &Collector) -> Vec<String> {
+    let calls = collector.calls();
+    let logs = calls.iter().flat_map(|call| &call.message.resource_logs);
+    let records = logs.flat_map(|logs| &logs.scope_logs).flat_map(|scope| &scope.log_records);
+    let mut bodies: Vec<_> = records
+        .map(|record| match &record.body {
+            Some(AnyValue { value: Some(Value::Text(text)) }) => text.trim().to_owned(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    bodies.sort();
+    bodies
+}
+
+#[test]
+fn the_last_records_reach_their_collector() {
+    let collector = Collector::start();
+    let mut proxy = Proxy::start("records", collector.address, 0);
+    for number in 0..20 {
+        proxy.ask(&format!("/{number:02}"));
+    }
+    proxy.signal(Signal::SIGTERM);
+    assert!(proxy.child.wait().expect("it ends").success());
+    let expected: Vec<_> = (0..20).map(|number| format!("/{number:02}")).collect();
+    assert_eq!(bodies(&collector), expected);
+}
+
+/// Each request is answered, what has no room is dropped and counted, and the end is not held up.
+#[test]
+fn a_dead_collector_stops_no_request() {
+    const ASKED: u64 = 400;
+    let mut proxy = Proxy::start("dead", free_address(), 16 * 1024);
+    for _ in 0..ASKED {
+        assert!(exchange(proxy.address, "/good").starts_with("HTTP/1.1 200 "));
+    }
+    let figure = |name: &str| {
+        let stats = exchange(proxy.admin, "/stats");
+        let found = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        found.map_or(0, |value| value.parse::<u64>().expect("a number"))
+    };
+    // A megabyte waits; what is still with the workers is not counted yet.
+    let mut dropped = 0;
+    for _ in 0..500 {
+        dropped = figure("access_log.records.lines_dropped");
+        if dropped > ASKED / 2 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(dropped > ASKED / 2 && dropped < ASKED, "{dropped}");
+    assert_eq!(figure("access_log.records.records_sent"), 0);
+    assert_eq!(figure("access_logs.open_telemetry_access_log.logs_dropped"), dropped);
+    proxy.signal(Signal::SIGTERM);
+    assert!(proxy.child.wait().expect("it ends").success());
 }

@@ -8,6 +8,8 @@
 mod balance;
 #[path = "differential/cases.rs"]
 mod cases;
+#[path = "differential/collector.rs"]
+mod collector;
 mod common;
 #[path = "differential/filters.rs"]
 mod filters;
@@ -19,13 +21,17 @@ mod harness;
 mod http2;
 #[path = "differential/logs.rs"]
 mod logs;
+#[path = "differential/otlp.rs"]
+mod otlp;
 #[path = "differential/wire.rs"]
 mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::SystemTime;
 
 use cases::Setting;
+use collector::Collector;
 use harness::{Judge, Pair};
 
 /// Configurations that are tried at one time: most of it is waiting.
@@ -165,6 +171,28 @@ fn hosts_are_ejected_as_envoy_does() {
         assert_eq!(envoy, ours, "{name}");
     }
     println!("{} cases compared", balance::EJECTED.len());
+}
+
+#[test]
+fn records_by_otlp_are_envoys() {
+    let Some(judge) = Judge::find("records_by_otlp_are_envoys") else { return };
+    let (collector, since) = (Collector::start(), SystemTime::now());
+    let pair = Pair::start(&judge, "otlp", &otlp::bootstrap(&collector));
+    let mut asked = Vec::new();
+    for (name, request, _) in otlp::CASES {
+        let (envoy, ours) = pair.ask(request);
+        assert_eq!(envoy, ours, "{name}");
+        asked.push(pair.asked((*name).to_owned(), true));
+    }
+    let many = otlp::CASES.iter().map(|(.., many)| many).sum();
+    let [envoy, ours] = otlp::whose(&pair, otlp::sent(&collector, many, since));
+    for (case, (.., many)) in asked.iter().zip(otlp::CASES) {
+        let (theirs, own) = (envoy.records.get(&case.envoy), ours.records.get(&case.ours));
+        assert_eq!(theirs, own, "{}", case.name);
+        assert_eq!(own.map(Vec::len), Some(*many), "{}", case.name);
+    }
+    assert_eq!(envoy.heads, ours.heads);
+    println!("{} cases compared, {many} records", asked.len());
 }
 
 #[test]

@@ -13,8 +13,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::connect::{connect, scheme};
 use super::track::Outcome;
+use crate::connect::Way;
 
 /// Bytes of an answer that are read; a longer one is a failure.
 const ANSWER_MAX: usize = 1 << 20;
@@ -90,7 +90,7 @@ fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
 fn addressed(probe: &Probe, method: &str, path: &str, http2: bool) -> Builder {
     let builder = Request::builder().method(method).header("user-agent", USER_AGENT);
     match http2 {
-        true => builder.uri(format!("{}://{}{path}", scheme(probe), probe.authority)),
+        true => builder.uri(format!("{}://{}{path}", way(probe).scheme(), probe.authority)),
         false => builder.uri(path).header("host", &*probe.authority),
     }
 }
@@ -119,7 +119,7 @@ async fn exchange(
 }
 
 async fn open(probe: &Probe, by_http2: bool) -> Result<Kept, String> {
-    let stream = TokioIo::new(connect(probe).await.map_err(|error| error.to_string())?);
+    let stream = TokioIo::new(way(probe).connect().await.map_err(|error| error.to_string())?);
     let text = |error: hyper::Error| crate::target::chain(&error);
     // The connection runs until the half that sends is dropped.
     if by_http2 {
@@ -133,8 +133,14 @@ async fn open(probe: &Probe, by_http2: bool) -> Result<Kept, String> {
     Ok(Kept::Http1(sender))
 }
 
+/// Nothing of the protocol is offered by TLS beyond what the check or the cluster says.
+fn way(probe: &Probe) -> Way<'_> {
+    let Probe { target, bind, transport, check, .. } = probe;
+    Way { target: *target, bind: *bind, transport, alpn: &check.alpn, usual: None }
+}
+
 /// The body and the trailers' `grpc-status`.
-async fn read(mut body: Incoming) -> Result<(Vec<u8>, Option<String>), String> {
+pub(crate) async fn read(mut body: Incoming) -> Result<(Vec<u8>, Option<String>), String> {
     let (mut bytes, mut status) = (Vec::new(), None);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| crate::target::chain(&error))?;
@@ -153,7 +159,7 @@ async fn read(mut body: Incoming) -> Result<(Vec<u8>, Option<String>), String> {
 
 async fn tcp(probe: &Probe, check: &TcpCheck) -> Outcome {
     let passed = Outcome::Passed { degraded: false };
-    let mut stream = match connect(probe).await {
+    let mut stream = match way(probe).connect().await {
         Ok(stream) => stream,
         Err(error) => return failed(error),
     };

@@ -2,7 +2,6 @@
 //! health of endpoints in the next snapshot.
 
 mod ask;
-mod connect;
 mod track;
 
 use std::collections::HashMap;
@@ -16,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::backoff::chance;
 use ask::Kept;
+pub(crate) use ask::read;
 use track::{Outcome, Track};
 
 /// Verdicts that wait to be taken at most; who has another waits.

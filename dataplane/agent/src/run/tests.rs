@@ -85,9 +85,9 @@ async fn a_sidecar_becomes_ready_once_its_certificate_is_there_and_quits_when_to
     let (quit, mut quitting) = watch::channel(false);
     let clusters = applier.clusters_report();
     let stats: Report = Arc::new(String::new);
-    let features = Vec::new();
-    let parts =
-        Parts { apply: applier, secrets, live, features, stats, clusters, quit, version: "0.0.0" };
+    let (features, outbox, version) = (Vec::new(), Outbox::default(), "0.0.0");
+    let apply = applier;
+    let parts = Parts { apply, secrets, live, features, stats, clusters, outbox, quit, version };
     let agent = tokio::spawn(run_on(config, parts));
 
     let mut stream = streams.recv().await.unwrap();
@@ -121,8 +121,8 @@ fn an_admin_address_in_use_is_an_error_of_the_start() {
     let (live, secrets, clusters) = (apply.live(), apply.secrets(), apply.clusters_report());
     let (quit, _) = watch::channel(false);
     let stats: Report = Arc::new(String::new);
-    let features = Vec::new();
-    let parts = Parts { apply, secrets, live, features, stats, clusters, quit, version: "0" };
+    let (features, outbox, version) = (Vec::new(), Outbox::default(), "0");
+    let parts = Parts { apply, secrets, live, features, stats, clusters, outbox, quit, version };
     let error = run(AgentConfig { admin, ..AgentConfig::default() }, parts).unwrap_err();
     assert_eq!(error.code, "agent.admin_address");
 }

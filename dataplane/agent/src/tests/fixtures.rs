@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::{Stream, StreamExt};
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::target::{Address, Target};
@@ -240,6 +241,12 @@ pub(crate) async fn serve(authority: Authority, files: Option<(String, String)>)
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = tonic::transport::Server::builder().add_service(CertificateServer::new(authority));
+    serve_on(listener, server, files);
+    port
+}
+
+/// Serves anything; TLS if it is given a chain and a key.
+pub(crate) fn serve_on(listener: TcpListener, server: Router, files: Option<(String, String)>) {
     let incoming = TcpListenerStream::new(listener);
     match files {
         None => drop(tokio::spawn(server.serve_with_incoming(incoming))),
@@ -272,7 +279,6 @@ pub(crate) async fn serve(authority: Authority, files: Option<(String, String)>)
             drop(tokio::spawn(server.serve_with_incoming(streams)));
         }
     }
-    port
 }
 
 /// A plaintext target on loopback with a token.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use api::envoy::cluster::Cluster;
 use api::envoy::cluster::cluster::{ClusterDiscoveryType, DiscoveryType};
 use api::envoy::core::{
-    ApiConfigSource, DataSource, HeaderValue, SocketAddress, TransportSocket, address,
-    data_source::Specifier, socket_address,
+    ApiConfigSource, DataSource, SocketAddress, TransportSocket, address, data_source::Specifier,
+    socket_address,
 };
 use api::envoy::endpoint::{LbEndpoint, lb_endpoint};
 use api::envoy::raw_buffer::RawBuffer;
@@ -79,34 +79,12 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn read(at: &At<'_>, config: &ApiConfigSource) -> Result<Self, Fault> {
-        // Any other source has no use for metadata, so that it is refused where all are read.
-        let mut config = config.clone();
-        let services = config.grpc_services.iter_mut();
-        let given: Vec<_> =
-            services.flat_map(|service| std::mem::take(&mut service.initial_metadata)).collect();
-        let source::Grpc { cluster, authority, delta } = source::grpc(at, &config)?;
+        let source::Grpc { service, delta } = source::grpc(at, config)?;
+        let source::Service { cluster, authority, timeout: _, metadata } = service;
         let at = at.field("grpc_services");
-        let at = at.item(0);
-        at.field("envoy_grpc").refuse("authority", &authority)?;
-        let at = at.field("initial_metadata");
-        let pairs = given.into_iter().enumerate();
-        let metadata = pairs.map(|(index, header)| pair(&at.item(index), header));
-        Ok(Self { cluster, delta, metadata: metadata.collect::<Result<_, _>>()? })
+        at.item(0).field("envoy_grpc").refuse("authority", &authority)?;
+        Ok(Self { cluster, delta, metadata })
     }
-}
-
-/// The value may be a secret, so that it is in no message.
-fn pair(at: &At<'_>, header: HeaderValue) -> Result<(String, String), Fault> {
-    let HeaderValue { key, value, raw_value } = header;
-    at.refuse("raw_value", &raw_value)?;
-    let of_a_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if key.is_empty() || !key.bytes().all(of_a_key) || key.to_ascii_lowercase().ends_with("-bin") {
-        return Err(at.field("key").invalid(format!("`{key}` is no name of gRPC's text metadata")));
-    }
-    if !value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%') {
-        return Err(at.field("value").unsupported("only ASCII text without `%` is supported"));
-    }
-    Ok((key, value))
 }
 
 /// What the bootstrap file says of it.

@@ -1,12 +1,14 @@
 //! `access_log` of listeners, TCP proxies and connection managers.
 
 mod filter;
+mod otlp;
 
 use std::sync::Arc;
 
 use api::envoy::accesslog::{AccessLog, access_log::ConfigType};
 use api::envoy::core::{SubstitutionFormatString, substitution_format_string};
 use api::envoy::file_access_log::{FileAccessLog, file_access_log};
+use api::envoy::otlp_access_log::OpenTelemetryAccessLogConfig;
 use api::envoy::stream_access_log::{
     StderrAccessLog, StdoutAccessLog, stderr_access_log, stdout_access_log,
 };
@@ -14,6 +16,7 @@ use prost::Name;
 
 use super::at::{At, Fault, decide, typed};
 use super::http_filter::type_name;
+use super::scope::Scope;
 use super::{format, value};
 use crate::limits::MAX_ACCESS_LOGS;
 use crate::snapshot::{self, LogFormat, LogTarget};
@@ -29,12 +32,16 @@ const DEFAULT: &str = concat!(
 );
 
 /// All logs of a list.
-pub(crate) fn list(at: &At<'_>, logs: &[AccessLog]) -> Result<Vec<snapshot::AccessLog>, Fault> {
+pub(crate) fn list(
+    at: &At<'_>,
+    logs: &[AccessLog],
+    scope: &mut Scope<'_>,
+) -> Result<Vec<snapshot::AccessLog>, Fault> {
     at.at_most(MAX_ACCESS_LOGS, logs.len())?;
-    logs.iter().enumerate().map(|(index, log)| one(&at.item(index), log)).collect()
+    logs.iter().enumerate().map(|(index, log)| one(&at.item(index), log, scope)).collect()
 }
 
-fn one(at: &At<'_>, log: &AccessLog) -> Result<snapshot::AccessLog, Fault> {
+fn one(at: &At<'_>, log: &AccessLog, scope: &mut Scope<'_>) -> Result<snapshot::AccessLog, Fault> {
     decide!(at, log => AccessLog {
         used: name, filter, config_type;
     });
@@ -57,6 +64,8 @@ fn one(at: &At<'_>, log: &AccessLog) -> Result<snapshot::AccessLog, Fault> {
         let given =
             access_log_format.map(|stderr_access_log::AccessLogFormat::LogFormat(given)| given);
         (LogTarget::Stderr, stream(&at, given.as_ref())?)
+    } else if kind == OpenTelemetryAccessLogConfig::full_name() {
+        otlp::compile(&at, &typed(&at, any)?, scope)?
     } else {
         let reason = format!("the access log `{name}` ({kind}) is not supported");
         return Err(at.unsupported(reason));

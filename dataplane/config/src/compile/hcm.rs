@@ -96,7 +96,7 @@ pub(crate) fn compile(
         request_timeout: time("request_timeout", request_timeout, None)?,
         request_headers_timeout: time("request_headers_timeout", request_headers_timeout, None)?,
         suppress_envoy_headers: filters.suppress_envoy_headers,
-        access_log: access_log::list(&at.field("access_log"), access_log)?,
+        access_log: access_log::list(&at.field("access_log"), access_log, scope)?,
         local_replies: local_reply::compile(at, local_reply_config.as_ref())?,
     })
 }

@@ -88,7 +88,7 @@ pub(crate) fn compile(
             continue_on_timeout: *continue_on_listener_filters_timeout,
             chains: compiled.list,
             default_chain: compiled.default,
-            access_log: access_log::list(&at.field("access_log"), access_log)?,
+            access_log: access_log::list(&at.field("access_log"), access_log, scope)?,
             buffer_limit: value::u32_or(per_connection_buffer_limit_bytes, BUFFER_LIMIT),
         },
         options: (value::bool_or(bind_to_port, true) && old).then_some(options),

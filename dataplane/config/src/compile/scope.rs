@@ -1,7 +1,7 @@
 //! What the compilation of one resource shares with the rest: interned names, secret slots, and the
 //! list of what the resource needs before it can be used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tls::{Identity, Slot, Trust};
@@ -11,7 +11,7 @@ use super::secret::Secrets;
 use crate::dns::Resolver;
 use crate::limits::MAX_CLUSTER_NAMES;
 use crate::refused::Code;
-use crate::snapshot::{ClusterId, FilterChain};
+use crate::snapshot::{ClusterId, FilterChain, LogCollector};
 
 /// 128 bits over the bytes of a message.
 pub(crate) type Fingerprint = u128;
@@ -68,6 +68,7 @@ impl Needs {
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     ids: HashMap<Arc<str>, ClusterId>,
+    collectors: HashSet<Arc<LogCollector>>,
 }
 
 impl Interner {
@@ -93,6 +94,17 @@ impl Interner {
     /// The id of a name that is known.
     pub(crate) fn known(&self, name: &str) -> Option<ClusterId> {
         self.ids.get(name).copied()
+    }
+
+    /// The object that stands for such a collector: as a rule all listeners log to the same one.
+    pub(crate) fn collector(&mut self, collector: LogCollector) -> Arc<LogCollector> {
+        if let Some(known) = self.collectors.get(&collector) {
+            return Arc::clone(known);
+        }
+        self.collectors.retain(|known| Arc::strong_count(known) > 1);
+        let new = Arc::new(collector);
+        self.collectors.insert(Arc::clone(&new));
+        new
     }
 
     /// How many ids there are.

@@ -1,12 +1,15 @@
 //! `ConfigSource`: where the rest of a resource comes from.
 
+use std::time::Duration;
+
 use api::envoy::core::{
-    ApiConfigSource, ApiVersion, ConfigSource, api_config_source::ApiType, config_source,
-    grpc_service,
+    ApiConfigSource, ApiVersion, ConfigSource, GrpcService, HeaderValue,
+    api_config_source::ApiType, config_source, grpc_service,
 };
 
 use super::at::{At, Fault, decide};
 use super::value;
+use crate::limits::MAX_METADATA;
 
 /// The sources that are understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +34,10 @@ pub(crate) fn source(at: &At<'_>, source: &ConfigSource) -> Result<Source, Fault
         Some(Specifier::Ads(_)) => Ok(Source::Ads),
         Some(Specifier::ApiConfigSource(source)) => {
             let at = at.field("api_config_source");
-            Ok(Source::Grpc(grpc(&at, source)?.cluster))
+            let service = grpc(&at, source)?.service;
+            let at = at.field("grpc_services");
+            at.item(0).refuse("initial_metadata", &service.metadata)?;
+            Ok(Source::Grpc(service.cluster))
         }
         Some(Specifier::Path(_)) => Err(at.field("path").unsupported("files are not watched")),
         Some(Specifier::PathConfigSource(_)) => {
@@ -56,10 +62,8 @@ pub(crate) fn ads(at: &At<'_>, given: &Option<ConfigSource>) -> Result<(), Fault
 /// A gRPC source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Grpc {
-    /// The cluster that leads to it.
-    pub(crate) cluster: String,
-    /// `:authority`; empty for the cluster's name.
-    pub(crate) authority: String,
+    /// Where it is.
+    pub(crate) service: Service,
     /// The delta protocol instead of the state of the world.
     pub(crate) delta: bool,
 }
@@ -83,15 +87,28 @@ pub(crate) fn grpc(at: &At<'_>, source: &ApiConfigSource) -> Result<Grpc, Fault>
     let [service] = grpc_services.as_slice() else {
         return Err(at.invalid("exactly one service has to be given"));
     };
-    let (cluster, authority) = target(&at.item(0), service)?;
-    Ok(Grpc { cluster, authority, delta })
+    let service = self::service(&at.item(0), service)?;
+    Ok(Grpc { service, delta })
 }
 
-fn target(at: &At<'_>, service: &api::envoy::core::GrpcService) -> Result<(String, String), Fault> {
-    decide!(at, service => api::envoy::core::GrpcService {
-        used: target_specifier;
-        refused: initial_metadata;
-        without_effect: timeout, retry_policy;
+/// A gRPC service behind a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// The cluster that leads to it.
+    pub(crate) cluster: String,
+    /// `:authority`; empty for the cluster's name.
+    pub(crate) authority: String,
+    /// How long a call may take.
+    pub(crate) timeout: Option<Duration>,
+    /// What goes with each call.
+    pub(crate) metadata: Vec<(String, String)>,
+}
+
+/// Reads a gRPC service.
+pub(crate) fn service(at: &At<'_>, service: &GrpcService) -> Result<Service, Fault> {
+    decide!(at, service => GrpcService {
+        used: target_specifier, initial_metadata, timeout;
+        without_effect: retry_policy;
     });
     let Some(grpc_service::TargetSpecifier::EnvoyGrpc(target)) = target_specifier else {
         return Err(at.unsupported("only `envoy_grpc` is supported"));
@@ -100,14 +117,37 @@ fn target(at: &At<'_>, service: &api::envoy::core::GrpcService) -> Result<(Strin
         used: cluster_name, authority;
         without_effect: retry_policy, max_receive_message_length, skip_envoy_headers;
     });
-    match cluster_name.is_empty() {
-        true => Err(at.field("envoy_grpc").missing("`cluster_name` has to be given")),
-        false => Ok((cluster_name.clone(), authority.clone())),
+    if cluster_name.is_empty() {
+        return Err(at.field("envoy_grpc").missing("`cluster_name` has to be given"));
     }
+    let place = at.field("initial_metadata");
+    place.at_most(MAX_METADATA, initial_metadata.len())?;
+    let metadata = initial_metadata.iter().enumerate();
+    let metadata = metadata.map(|(index, header)| pair(&place.item(index), header));
+    Ok(Service {
+        cluster: cluster_name.clone(),
+        authority: authority.clone(),
+        timeout: value::timeout(&at.field("timeout"), timeout, None)?,
+        metadata: metadata.collect::<Result<_, _>>()?,
+    })
+}
+
+/// The value may be a secret, so that it is in no message.
+fn pair(at: &At<'_>, header: &HeaderValue) -> Result<(String, String), Fault> {
+    let HeaderValue { key, value, raw_value } = header;
+    at.refuse("raw_value", raw_value)?;
+    let of_a_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if key.is_empty() || !key.bytes().all(of_a_key) || key.to_ascii_lowercase().ends_with("-bin") {
+        return Err(at.field("key").invalid(format!("`{key}` is no name of gRPC's text metadata")));
+    }
+    if !value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%') {
+        return Err(at.field("value").unsupported("only ASCII text without `%` is supported"));
+    }
+    Ok((key.clone(), value.clone()))
 }
 
 /// V3, or not said: no other has been spoken for years.
-fn version(at: &At<'_>, version: i32) -> Result<(), Fault> {
+pub(crate) fn version(at: &At<'_>, version: i32) -> Result<(), Fault> {
     match value::enumeration(at, version)? {
         ApiVersion::Auto | ApiVersion::V3 => Ok(()),
         _ => Err(at.unsupported("only V3 is supported")),

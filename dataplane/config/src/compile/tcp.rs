@@ -40,7 +40,7 @@ pub(crate) fn compile(
         idle_timeout: value::timeout(&at.field("idle_timeout"), idle_timeout, Some(IDLE))?,
         max_connect_attempts: attempts,
         hash_source: hash::tcp(&at.field("hash_policy"), hash_policy)?,
-        access_log: access_log::list(&at.field("access_log"), access_log)?,
+        access_log: access_log::list(&at.field("access_log"), access_log, scope)?,
     })
 }
 

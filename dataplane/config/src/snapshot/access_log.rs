@@ -1,8 +1,9 @@
 //! Access logs: who writes a line of what, and when.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{AccessLogType, Flags, Format, HeaderMatch, JsonFormat};
+use super::{AccessLogType, ClusterId, Flags, Format, HeaderMatch, JsonFormat, OtlpFormat};
 
 /// `envoy.config.accesslog.v3.AccessLog`, compiled.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub enum LogFormat {
     },
     /// An object of JSON and a line end.
     Json(JsonFormat),
+    /// A record of OTLP.
+    Otlp(OtlpFormat),
 }
 
 /// Where lines go.
@@ -38,6 +41,35 @@ pub enum LogTarget {
     Stderr,
     /// A file, by its path; lines are added at its end.
     File(Arc<str>),
+    /// A server that takes records by OTLP. The same server is the same object.
+    Collector(Arc<LogCollector>),
+}
+
+/// `OpenTelemetryAccessLogConfig`, but for what a record says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LogCollector {
+    /// `log_name`
+    pub name: Box<str>,
+    /// What stands before the names of its figures (`stat_prefix`); may be empty.
+    pub stat_prefix: Box<str>,
+    /// The cluster that it is one of the hosts of.
+    pub cluster: ClusterId,
+    /// That cluster's name.
+    pub cluster_name: Arc<str>,
+    /// What it is asked under (`authority`); empty: the cluster's name.
+    pub authority: Box<str>,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// What goes with each call (`initial_metadata`).
+    pub metadata: Vec<(String, String)>,
+    /// How long records wait for others (`buffer_flush_interval`).
+    pub flush_interval: Duration,
+    /// Records of so many bytes do not wait (`buffer_size_bytes`).
+    pub buffer_bytes: u32,
+    /// The resource says who this proxy is (unless `disable_builtin_labels`).
+    pub has_labels: bool,
+    /// `resource_attributes`: keys, and each as an encoded `KeyValue`.
+    pub attributes: Vec<(String, Vec<u8>)>,
 }
 
 /// `AccessLogFilter`.
@@ -121,6 +153,14 @@ impl LogTarget {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
             Self::File(path) => path,
+            Self::Collector(collector) => collector.shown(),
         }
+    }
+}
+
+impl LogCollector {
+    /// Its name in messages and statistics.
+    pub fn shown(&self) -> &str {
+        if self.name.is_empty() { &self.cluster_name } else { &self.name }
     }
 }

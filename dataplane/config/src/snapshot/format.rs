@@ -272,6 +272,28 @@ pub enum JsonNode {
     Text(Format),
 }
 
+/// What a log record of OTLP says, compiled: what is the same in all records is encoded already.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OtlpFormat {
+    /// `body`
+    pub body: Option<OtlpNode>,
+    /// `attributes`: keys, as a `KeyValue` begins with them, and values.
+    pub attributes: Vec<(Box<[u8]>, OtlpNode)>,
+}
+
+/// An `AnyValue`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OtlpNode {
+    /// One that is encoded.
+    Literal(Box<[u8]>),
+    /// A string.
+    Text(Format),
+    /// Values in order.
+    List(Vec<Self>),
+    /// Keys, as a `KeyValue` begins with them, and values.
+    Map(Vec<(Box<[u8]>, Self)>),
+}
+
 impl Format {
     /// The text, where there is no operator.
     pub fn as_text(&self) -> Option<&[u8]> {

@@ -62,7 +62,7 @@ pub(crate) fn lines(path: &Path) -> BTreeMap<u16, Vec<String>> {
 
 /// Each proxy has an upstream of its own on a port of its own, and of several hosts any may be
 /// chosen.
-fn portless(line: &str) -> String {
+pub(crate) fn portless(line: &str) -> String {
     let mut pieces = line.split(" 127.0.0.");
     let mut out = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {

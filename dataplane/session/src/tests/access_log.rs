@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::snapshot::{
-    AccessLog, Ask, Fact, FieldName, Format, HttpManager, LogFormat, LogTarget, Operator, Part,
-    RouteAction, TcpProxy, Terminal,
+    AccessLog, Ask, ClusterId, Fact, FieldName, Format, HttpManager, LogCollector, LogFormat,
+    LogTarget, Operator, OtlpFormat, OtlpNode, Part, RouteAction, TcpProxy, Terminal,
 };
 
 use super::fixture::{
@@ -45,6 +45,31 @@ fn facts() -> Vec<Ask> {
         Ask::Fact(Fact::UpstreamRequestAttemptCount),
         Ask::Response(field("content-length")),
     ]
+}
+
+/// A record of these for a collector.
+fn record(asks: &[Ask]) -> AccessLog {
+    let node = |ask: &Ask| {
+        let parts = vec![Part::Operator(Operator { ask: ask.clone(), bytes_max: None })];
+        OtlpNode::Text(Format { parts })
+    };
+    let attributes = asks.iter().map(|ask| ((*b"\x0a\x01k").into(), node(ask))).collect();
+    let body = Some(OtlpNode::List(asks.iter().map(node).collect()));
+    let collector = LogCollector {
+        name: "log".into(),
+        stat_prefix: "".into(),
+        cluster: ClusterId(0),
+        cluster_name: "cluster-0".into(),
+        authority: "".into(),
+        timeout: Duration::from_secs(10),
+        metadata: Vec::new(),
+        flush_interval: Duration::from_secs(1),
+        buffer_bytes: 16_384,
+        has_labels: true,
+        attributes: Vec::new(),
+    };
+    let format = LogFormat::Otlp(OtlpFormat { body, attributes });
+    AccessLog { filter: None, format, target: LogTarget::Collector(Arc::new(collector)) }
 }
 
 fn logging(to: u32) -> HttpManager {
@@ -171,7 +196,9 @@ fn a_request_that_is_logged_allocates_nothing_after_warm_up() {
                     }
                 }
             });
-            let terminal = Terminal::Http(Arc::new(logging(0)));
+            let mut manager = logging(0);
+            manager.access_log.push(record(&facts()));
+            let terminal = Terminal::Http(Arc::new(manager));
             let proxy = Proxy::start(which, terminal, vec![cluster(0, &[up])]);
             let mut client = proxy.connect();
             for _ in 0..requests {

@@ -39,6 +39,7 @@ impl Agent {
             features: Vec::new(),
             stats,
             clusters,
+            outbox: crate::Outbox::default(),
             quit: quit.clone(),
             version: "0",
         };

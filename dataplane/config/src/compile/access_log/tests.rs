@@ -1,12 +1,19 @@
 use api::envoy::accesslog::AccessLog;
 
 use super::list;
-use crate::compile::At;
+use crate::compile::{At, Compiler};
 use crate::snapshot::{self, JsonNode, LogFilter, LogFormat, LogTarget};
 
-fn read(yaml: &str) -> Result<Vec<snapshot::AccessLog>, String> {
+/// Two of the same.
+pub(super) fn read_twice(yaml: &str) -> Result<Vec<snapshot::AccessLog>, String> {
     let log: AccessLog = api::text::parse(yaml).map_err(|error| error.to_string())?;
-    list(&At::root(), &[log]).map_err(|fault| format!("{}: {}", fault.field, fault.reason))
+    let logs = [log.clone(), log];
+    let compiled = Compiler::new().scoped(|scope| list(&At::root(), &logs, scope));
+    compiled.map_err(|fault| format!("{}: {}", fault.field, fault.reason))
+}
+
+fn read(yaml: &str) -> Result<Vec<snapshot::AccessLog>, String> {
+    read_twice(yaml)
 }
 
 fn file(rest: &str) -> String {
