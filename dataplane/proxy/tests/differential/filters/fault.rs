@@ -46,6 +46,19 @@ virtual_hosts:
       fault:
         "@type": @FAULT@
         delay: { fixed_delay: 0.15s, percentage: { numerator: 100 } }
+  - match: { prefix: "/slow" }
+    route: { cluster: up }
+    typed_per_filter_config:
+      fault:
+        "@type": @FAULT@
+        response_rate_limit: { fixed_limit: { limit_kbps: 1 }, percentage: { numerator: 100 } }
+  - match: { prefix: "/metered" }
+    route: { cluster: up }
+    typed_per_filter_config:
+      fault:
+        "@type": @FAULT@
+        response_rate_limit: { header_limit: {}, percentage: { numerator: 100 } }
+        abort: { header_abort: {}, percentage: { numerator: 100 } }
   - match: { prefix: "/both" }
     route: { cluster: up }
     typed_per_filter_config:
@@ -110,6 +123,13 @@ const ASKS: &[Ask] = &[
     get("/direct", &[]),
     get("/delay", &[]),
     post("/delay", &[], "hello"),
+    get("/slow", &[]),
+    get("/slow/chunked", &[]),
+    ask("HEAD", "/slow", &[], ""),
+    get("/metered", &[]),
+    get("/metered", &["x-envoy-fault-throughput-response: 1"]),
+    get("/metered", &["x-envoy-fault-throughput-response: 0"]),
+    get("/metered", &["x-envoy-fault-throughput-response: 1", "x-envoy-fault-abort-request: 404"]),
     get("/both", &[]),
     get("/asked", &[]),
     get("/asked", &["x-envoy-fault-abort-request: 404"]),
