@@ -18,7 +18,7 @@ use config::snapshot::{
     ServerNameOf, Shown, Unit,
 };
 use tls::session::Peer;
-use wire::head::Version;
+use wire::head::{Head, Version};
 
 pub use facts::{Client, Course, Facts, Upstream};
 pub(crate) use grpc::any as grpc_status;
@@ -168,7 +168,7 @@ fn details(value: &str, spaces: bool, out: &mut Vec<u8>) -> bool {
 
 fn server_name(facts: &Facts<'_>, of: ServerNameOf, out: &mut Vec<u8>) -> bool {
     let sni = facts.client.sni.as_bytes();
-    let host = facts.request.map_or(&b""[..], |head| field::without_port(head.authority()));
+    let host = facts.request.map_or(&b""[..], Head::authority);
     let pair = match of {
         ServerNameOf::Sni => [sni, b""],
         ServerNameOf::SniFirst => [sni, host],

@@ -5,7 +5,7 @@
 //! order: escaped slashes, then segments, then merging. The query is never touched.
 
 use config::snapshot::{EscapedSlashes, HttpManager};
-use wire::head::{Head, Span};
+use wire::head::{Head, Span, Version};
 
 use crate::reply::Reason;
 use crate::scratch;
@@ -43,7 +43,9 @@ pub fn normalize(head: &mut Head, manager: &HttpManager) -> Result<(), Refused> 
     if memchr::memchr(b'#', path).is_some() {
         return Err(Refused::Invalid);
     }
-    if !path.starts_with(b"/") {
+    // By HTTP/1 nothing but an absolute target tells a scheme.
+    let is_absolute = head.version != Version::Http2 && !head.get(head.scheme).is_empty();
+    if !path.starts_with(b"/") || (is_absolute && !manager.allow_absolute_url) {
         return Err(Refused::NoPath);
     }
     let (path, _) = split(path);
@@ -159,7 +161,7 @@ fn segments(path: &[u8], unescapes: bool, out: &mut Vec<u8>) -> Result<(), Refus
     loop {
         let start = out.len();
         let (after, ends) = segment(rest, unescapes, out)?;
-        match out.get(start..) {
+        match out.get(start..).map(without_parameters) {
             Some(b".") => out.truncate(start),
             Some(b"..") => {
                 out.truncate(start);
@@ -173,6 +175,12 @@ fn segments(path: &[u8], unescapes: bool, out: &mut Vec<u8>) -> Result<(), Refus
         }
         rest = after;
     }
+}
+
+/// A segment's name. What is behind `;` is for its server: there are those for whom `..;a` is `..`.
+fn without_parameters(segment: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b';', segment).unwrap_or(segment.len());
+    segment.get(..end).unwrap_or_default()
 }
 
 /// Writes one segment. Returns what follows its slash, and whether it was the last one.

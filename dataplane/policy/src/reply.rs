@@ -315,7 +315,7 @@ const fn row(reason: Reason) -> Reply {
         R::FaultAbort => ("fault_abort", 503, "fault filter abort", "fault_filter_abort", "FI"),
         R::Filtered(filtered) => return filtered.reply(),
         R::LocalRateLimited => (LIMITED, 429, LIMITED, LIMITED, "RL"),
-        R::MaxDuration => ("max_duration", 504, DURATION, "max_duration_timeout", "DT"),
+        R::MaxDuration => ("max_duration", 504, DURATION, "max_duration_timeout", ""),
         R::MissingHost => ("missing_host", 400, "", "missing_host_header", ""),
         R::NoHealthyUpstream => (
             "no_healthy_upstream", 503, "no healthy upstream", "no_healthy_upstream", "UH",
@@ -333,7 +333,7 @@ const fn row(reason: Reason) -> Reply {
             "request_idle_timeout", 408, "stream timeout", "stream_idle_timeout", "SI",
         ),
         R::RequestMaxDuration =>
-            ("request_max_duration", 408, DURATION, "max_duration_timeout", "DT"),
+            ("request_max_duration", 408, DURATION, "max_duration_timeout", ""),
         R::RequestTimeout => (
             "request_timeout", 408, "request timeout", "request_overall_timeout", "",
         ),

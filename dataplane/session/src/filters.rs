@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use config::snapshot::{
-    ActiveFault, ClusterId, FilterKind, HttpFault, HttpFilter, HttpRbac, LocalRateLimit,
+    ActiveFault, ClusterId, FilterKind, Flag, HttpFault, HttpFilter, HttpRbac, LocalRateLimit,
     OverrideKind, RouteAction, Weighted,
 };
 use policy::facts::RequestFacts;
@@ -286,6 +286,9 @@ impl<D: Driver> Worker<D> {
             && self.suffers(key, passage, filter, fault.max_active)
         {
             self.io.counters.count(Counter::FaultDelays);
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.note_flag(Flag::DelayInjected);
+            }
             return Step::Wait(self.io.driver.now().after(length));
         }
         if let Some(answer) = fault::abort(fault, &self.io.head, second)
@@ -343,6 +346,7 @@ impl<D: Driver> Worker<D> {
         if verdict == (Verdict::Goes { allowed }) {
             return Step::Next;
         }
+        self.keep_route(key, passage);
         if let Some(stream) = self.streams.get_mut(key) {
             stream.note_made(&self.io.head, "cors_response");
         }

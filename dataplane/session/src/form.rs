@@ -17,7 +17,7 @@ use crate::worker::Worker;
 pub(crate) const UNDERSCORE: Refusal = Refusal {
     code: "http.unexpected_underscore",
     status: 400,
-    details: "http.unexpected_underscore",
+    details: "http1.unexpected_underscore",
 };
 
 /// How a request is written, now and for another attempt.
@@ -87,11 +87,13 @@ impl Stream {
     }
 }
 
+/// A client by HTTP/2 says its scheme itself.
 fn scheme(head: &Head) -> &'static str {
-    match head.value(Known::XForwardedProto) {
-        Some(b"https") => "https",
-        _ => "http",
-    }
+    let told = match head.get(head.scheme) {
+        told if head.version == Version::Http2 && !told.is_empty() => told,
+        _ => head.value(Known::XForwardedProto).unwrap_or_default(),
+    };
+    if told == b"https" { "https" } else { "http" }
 }
 
 /// How names are written that were kept; `None`: they were not.

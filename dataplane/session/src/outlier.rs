@@ -1,5 +1,6 @@
 //! What has become of requests, told to those who judge hosts by it.
 
+use config::snapshot::Flag;
 use policy::reply::{self, Reason};
 use ring::Key;
 use ring::driver::Driver;
@@ -73,6 +74,7 @@ impl<D: Driver> Worker<D> {
         stream.is_retry = self.clusters.begin_retry(stream.cluster);
         if !stream.is_retry {
             self.io.counters.count(Counter::RetryOverflow);
+            stream.note_flag(Flag::UpstreamOverflow);
         }
         stream.is_retry
     }

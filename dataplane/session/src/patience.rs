@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use config::snapshot::HttpManager;
 use policy::reply::Reason;
 use ring::Key;
 use ring::driver::{Driver, Nanos};
@@ -22,7 +23,8 @@ impl HttpSide {
         let limit = match self.phase {
             // As in Envoy, where a stream begins with its first byte.
             Phase::Head if self.has_partial_head() => {
-                sooner(manager.request_headers_timeout, manager.stream_idle_timeout)
+                let head = sooner(manager.request_headers_timeout, manager.request_timeout);
+                sooner(head, manager.stream_idle_timeout)
             }
             // Whoever does not read its answers holds our buffers.
             Phase::Head if is_flushing => sooner(manager.idle_timeout, manager.stream_idle_timeout),
@@ -32,6 +34,17 @@ impl HttpSide {
         };
         let limit = limit.map(|limit| self.phase_since.after(limit));
         [limit, self.serving.ends_at()].into_iter().flatten().min()
+    }
+}
+
+/// Which of the limits a head has reached.
+fn of_head(manager: &HttpManager) -> Reason {
+    let HttpManager { request_headers_timeout: head, request_timeout: whole, .. } = manager;
+    let idle = manager.stream_idle_timeout;
+    match sooner(sooner(*head, *whole), idle) {
+        soonest if soonest == *head => Reason::RequestHeadersTimeout,
+        soonest if soonest == *whole => Reason::RequestTimeout,
+        _ => Reason::RequestIdleTimeout,
     }
 }
 
@@ -69,10 +82,7 @@ impl<D: Driver> Worker<D> {
         if http.serving.ends_at().is_some_and(|at| at <= now) {
             return self.on_too_old(key);
         }
-        let reason = match http.manager().request_headers_timeout {
-            Some(_) => Reason::RequestHeadersTimeout,
-            None => Reason::RequestIdleTimeout,
-        };
+        let reason = of_head(http.manager());
         match http.phase {
             Phase::Head if http.has_partial_head() => {
                 self.close_after_answer(key);

@@ -26,6 +26,8 @@ pub(crate) struct Record {
     has_request: bool,
     /// The request never had a whole head.
     is_headless: bool,
+    /// It never had an end: what follows its head is a tunnel's.
+    is_open_ended: bool,
     /// The answer's head as it was sent, and the fields behind its body.
     response: Head,
     has_response: bool,
@@ -67,6 +69,9 @@ impl Record {
 
     /// A point is reached; the first time counts.
     fn reach(&mut self, point: Point, now: Nanos) {
+        if self.is_open_ended && point == Point::RequestEnd {
+            return;
+        }
         if let Some(at) = self.points.get_mut(point as usize) {
             at.get_or_insert(now.0.saturating_sub(self.start.0));
         }
@@ -76,6 +81,14 @@ impl Record {
     fn tell(&mut self, details: &str) {
         self.details.clear();
         self.details.push_str(details);
+    }
+
+    /// The request has no end.
+    fn leave_open(&mut self) {
+        self.is_open_ended = true;
+        if let Some(at) = self.points.get_mut(Point::RequestEnd as usize) {
+            *at = None;
+        }
     }
 
     /// What came of it, in Envoy's words. A connection's failure stands among the details.
@@ -103,12 +116,20 @@ impl Stream {
         version: Version,
         remote: SocketAddr,
     ) {
+        let is_new = self.record.is_none();
         let record = self.record.get_or_insert_with(|| spare.pop().unwrap_or_default());
         // Nothing has moved since it began.
         record.start = self.active_at;
         (record.remote, record.protocol) = (Some(remote), Some(version));
-        if self.is_request_done {
+        if is_new && self.is_request_done {
             record.reach(Point::RequestEnd, self.active_at);
+        }
+    }
+
+    /// The request asks for a tunnel: what follows its head belongs to it, as in Envoy.
+    pub(crate) fn note_open_end(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.leave_open();
         }
     }
 
@@ -135,9 +156,13 @@ impl Stream {
 
     /// There was something to try again for, and no attempt was left.
     pub(crate) fn note_exhausted(&mut self) {
-        let tries = self.retry().is_some_and(|retry| retry.retries > 0);
-        if let Some(record) = self.record.as_mut().filter(|_| tries) {
-            record.flags = record.flags.with(Flags::of(Flag::UpstreamRetryLimitExceeded));
+        self.note_flag(Flag::UpstreamRetryLimitExceeded);
+    }
+
+    /// Something special has come about.
+    pub(crate) fn note_flag(&mut self, flag: Flag) {
+        if let Some(record) = &mut self.record {
+            record.flags = record.flags.with(Flags::of(flag));
         }
     }
 
@@ -176,10 +201,19 @@ impl Stream {
         }
     }
 
+    /// The head has been written anew.
+    pub(crate) fn note_request(&mut self, head: &Head) {
+        if let Some(record) = &mut self.record {
+            record.request.clone_from(head);
+            record.has_request = true;
+        }
+    }
+
     /// There will never be a whole head.
     pub(crate) fn note_headless(&mut self) {
         if let Some(record) = &mut self.record {
             (record.is_headless, record.has_request) = (true, true);
+            record.leave_open();
         }
     }
 

@@ -242,6 +242,9 @@ impl<D: Driver> Worker<D> {
         stream.ends_by = spans.stream.map(|limit| now.after(limit));
         if http.manager().keeps_records() {
             stream.begin_record(&mut self.spare_records, head.version, source);
+            if head.upgrade.is_some() || head.method() == b"CONNECT" {
+                stream.note_open_end();
+            }
         }
         let Some(stream) = self.streams.insert(stream) else {
             // Without a stream nobody remembers what kind of answer this one may be.
@@ -263,7 +266,7 @@ impl<D: Driver> Worker<D> {
             Decision::Filter(taken, remote) => self.filter(asker, stream, taken, remote),
             Decision::Direct(taken) => self.reply_direct(asker, &taken),
             Decision::Reject(status) => {
-                let details = "original_ip_detection_failed";
+                let details = "rejecting_because_detection_failed";
                 let code = "client_address_unknown";
                 self.answer(asker, Reply { code, status, body: "", details, flag: "" });
             }

@@ -260,6 +260,8 @@ impl<D: Driver> Worker<D> {
         let Some(stream) = self.streams.get_mut(key) else { return true };
         stream.note_answer();
         stream.reach(Point::UpstreamReceiveBegin, now);
+        // As in Envoy a try's time is the time until its answer begins.
+        stream.try_deadline = None;
         self.change_head(key);
         let head = &mut self.io.head;
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
@@ -469,8 +471,8 @@ impl<D: Driver> Worker<D> {
             if let Some(request) = self.streams.get_mut(stream) {
                 request.up = None;
             }
-            self.observe_failure(stream, Reason::UpstreamProtocolError);
-            self.fail(stream, Reason::UpstreamProtocolError);
+            // What has been passed on is not asked for again: that is seen to there.
+            self.on_attempt_failed(stream, Reason::UpstreamProtocolError, |retry| retry.on_reset);
         }
     }
 

@@ -96,6 +96,7 @@ impl<D: Driver> Worker<D> {
         let manager = self.downs.get(stream.down).and_then(Down::manager);
         let tells = manager.is_some_and(|manager| !manager.suppress_envoy_headers);
         rewrite::to_endpoint(&mut self.io.head, rewrite, name.as_bytes(), tells)?;
+        stream.note_request(&self.io.head);
         let framing = stream.request_framing;
         let encoded = encode::request(self.io.driver.pool(), &self.io.head, framing);
         stream.request_head = encoded.ok_or(Reason::ConnectionOverflow)?;

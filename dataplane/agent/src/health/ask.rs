@@ -244,6 +244,7 @@ fn grpc_request(probe: &Probe, check: &GrpcCheck) -> Result<Request<Full<Bytes>>
     bytes.extend_from_slice(&message);
     let mut builder = addressed(probe, "POST", "/grpc.health.v1.Health/Check", true);
     builder = builder.header("content-type", "application/grpc").header("te", "trailers");
+    builder = builder.header("grpc-timeout", format!("{}m", probe.check.timeout.as_millis()));
     for (name, value) in &check.metadata {
         let (name, value) = field(name, value)?;
         builder = builder.header(name, value);

@@ -3,7 +3,7 @@
 macro_rules! flags {
     ($($name:ident $short:literal)*) => {
         /// What went wrong or was special, as Envoy names it (`RESPONSE_FLAGS`). The order is
-        /// Envoy's, in which several are written.
+        /// Envoy's.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         #[allow(missing_docs)] // the names are Envoy's long ones

@@ -305,22 +305,26 @@ impl Format {
     }
 }
 
-/// Response flags, a bit each.
+/// Response flags, a bit each, and which was the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(u32);
+pub struct Flags {
+    bits: u32,
+    first: u8,
+}
 
 impl Flags {
     /// None.
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self { bits: 0, first: 0 };
 
     /// This one alone.
     pub const fn of(flag: Flag) -> Self {
-        Self(1 << flag as u8)
+        Self { bits: 1 << flag as u8, first: flag as u8 }
     }
 
-    /// These and those.
+    /// These and, behind them, those.
     pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        let first = if self.is_empty() { other.first } else { self.first };
+        Self { bits: self.bits | other.bits, first }
     }
 
     /// These but for those.
@@ -330,17 +334,20 @@ impl Flags {
 
     /// The two have one in common.
     pub const fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
+        self.bits & other.bits != 0
     }
 
     /// There is none.
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.bits == 0
     }
 
-    /// Those that are set, in Envoy's order.
+    /// Those that are set: the one that was set first, as in Envoy, and then the others.
     pub fn iter(self) -> impl Iterator<Item = Flag> {
-        Flag::ALL.iter().copied().filter(move |flag| self.meets(Self::of(*flag)))
+        let is_set = move |flag: &Flag| self.meets(Self::of(*flag));
+        let (first, others) = (move |flag: &Flag| *flag as u8 == self.first, Flag::ALL.iter());
+        let begin = Flag::ALL.iter().copied().filter(move |flag| first(flag) && is_set(flag));
+        begin.chain(others.copied().filter(move |flag| !first(flag) && is_set(flag)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Fields of heads.
 
-use wire::head::Head;
+use wire::head::{Head, Known};
 
 use crate::{headers::text, matcher};
 
@@ -21,7 +21,7 @@ fn one(head: &Head, name: &[u8], out: &mut Vec<u8>) -> bool {
         b":method" => head.method(),
         b":path" => head.path(),
         b":authority" | b"host" if head.status == 0 => head.authority(),
-        b":scheme" if head.authority().is_empty() => b"",
+        b":scheme" if !has_scheme(head) => b"",
         b":scheme" => matcher::scheme(head),
         b":status" if head.status > 0 => {
             text::write(out, head.status);
@@ -31,6 +31,13 @@ fn one(head: &Head, name: &[u8], out: &mut Vec<u8>) -> bool {
     };
     out.extend_from_slice(pseudo);
     !pseudo.is_empty()
+}
+
+/// The scheme is there: the client has said it (HTTP/2), or it was found out, together with
+/// `x-forwarded-proto`, which is not done for what is refused before.
+fn has_scheme(head: &Head) -> bool {
+    let is_told = !head.get(head.scheme).is_empty();
+    !head.authority().is_empty() && (is_told || head.value(Known::XForwardedProto).is_some())
 }
 
 fn lines(head: &Head, name: &[u8], out: &mut Vec<u8>) -> bool {
@@ -55,14 +62,12 @@ pub(super) fn size(head: Option<&Head>) -> u64 {
     };
     let fields: usize = head.iter().map(|(name, value)| name.len() + value.len()).sum();
     let pseudo = match head.status {
-        0 if head.authority().is_empty() => {
-            pair(":method", head.method()) + pair(":path", head.path())
-        }
         0 => {
+            let scheme = if has_scheme(head) { matcher::scheme(head) } else { b"" };
             pair(":method", head.method())
                 + pair(":path", head.path())
                 + pair(":authority", head.authority())
-                + pair(":scheme", matcher::scheme(head))
+                + pair(":scheme", scheme)
         }
         _ => ":status".len() + 3,
     };
@@ -73,7 +78,7 @@ pub(super) fn size(head: Option<&Head>) -> u64 {
 pub(super) fn query(head: Option<&Head>, out: &mut Vec<u8>) -> bool {
     let query = head.and_then(|head| query_of(head.path()));
     out.extend_from_slice(query.unwrap_or_default());
-    query.is_some_and(|query| !query.is_empty())
+    query.is_some()
 }
 
 /// The first parameter of a name, decoded.
@@ -115,14 +120,5 @@ fn decode(mut text: &[u8], out: &mut Vec<u8>) {
                 text = rest;
             }
         }
-    }
-}
-
-/// An authority without its port.
-pub(super) fn without_port(authority: &[u8]) -> &[u8] {
-    let is_number = |port: &[u8]| !port.is_empty() && port.iter().all(u8::is_ascii_digit);
-    match matcher::split_port(authority) {
-        Some((host, port)) if is_number(port) => host,
-        _ => authority,
     }
 }

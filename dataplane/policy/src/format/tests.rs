@@ -72,7 +72,7 @@ fn fields_are_found() {
         ("1 2".into(), "".into(), "-".into())
     );
     assert_eq!(parameter(b"y"), "%0d%0a");
-    assert_eq!(ask(Ask::ServerName(ServerNameOf::SniFirst), &facts), "a.b");
+    assert_eq!(ask(Ask::ServerName(ServerNameOf::SniFirst), &facts), "a.b:80");
     assert_eq!(ask(Ask::ServerName(ServerNameOf::Sni), &facts), "-");
     let nothing = Facts::default();
     assert_eq!(ask(Ask::Request(name(":method", None)), &nothing), "-");

@@ -104,11 +104,12 @@ fn last_forwarded_for(head: &Head, trusted_hops: u32) -> Option<Told> {
     Some((remote, skipped == 0 && elements.next().is_none()))
 }
 
-/// The last address that is not one of these; the first one, if all are.
+/// The last address that is not one of these; the first one, if all are. None where something else
+/// than an address stands in between, as in Envoy.
 fn last_untrusted(head: &Head, trusted: &[IpNet]) -> Option<Told> {
     let (mut last, mut count) = (None, 0);
     for element in from_the_end(head).filter(|element| !element.trim_ascii().is_empty()) {
-        let Some(remote) = address(element) else { return last.map(|remote| (remote, false)) };
+        let remote = address(element)?;
         if !is_among(trusted, remote) {
             return Some((remote, false));
         }

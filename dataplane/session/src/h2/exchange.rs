@@ -193,8 +193,7 @@ impl<D: Driver> Worker<D> {
             stream.up = None;
         }
         self.detach_h2(key, up);
-        self.observe_failure(key, Reason::UpstreamProtocolError);
-        self.fail(key, Reason::UpstreamProtocolError);
+        self.on_attempt_failed(key, Reason::UpstreamProtocolError, |retry| retry.on_reset);
     }
 
     /// Tells the upstream of what has left towards the client.

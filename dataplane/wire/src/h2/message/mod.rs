@@ -124,6 +124,11 @@ impl<'c> Reader<'c> {
         if !found.is_sound {
             return Err(refusal::FIELD_VALUE);
         }
+        // As in Envoy pseudo-headers count as well.
+        self.fields += 1;
+        if self.fields > self.config.fields_max {
+            return Err(refusal::TOO_MANY);
+        }
         let name = head.span(start, found.name_len);
         let value = head.span(start + found.name_len, found.value_len);
         let known = match found.name {
@@ -132,10 +137,6 @@ impl<'c> Reader<'c> {
             pseudo => return self.take_pseudo(pseudo, value, head),
         };
         self.begun = true;
-        self.fields += 1;
-        if self.fields > self.config.fields_max {
-            return Err(refusal::TOO_MANY);
-        }
         if self.note(known, value, head)? {
             head.push(Field { name, value, known, is_secret: found.is_secret });
         }
