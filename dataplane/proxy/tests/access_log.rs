@@ -8,12 +8,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use collector::{AnyValue, Collector, Value};
 use common::free_address;
+use common::running::{self, Running};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -84,7 +85,7 @@ const OTLP: &str = concat!(
 );
 
 struct Proxy {
-    child: Child,
+    running: Running,
     address: SocketAddr,
     admin: SocketAddr,
     log: PathBuf,
@@ -93,9 +94,7 @@ struct Proxy {
 impl Proxy {
     /// Its records go to that collector; each has so many bytes more.
     fn start(name: &str, collector: SocketAddr, padding: usize) -> Self {
-        let folder = format!("ringway-logs-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(folder);
-        fs::create_dir_all(&folder).expect("a folder");
+        let folder = running::fresh_folder(&format!("access-log-{name}"));
         let (address, admin, log) = (free_address(), free_address(), folder.join("requests.log"));
         let text = BOOTSTRAP
             .replace("@HCM@", HCM)
@@ -109,15 +108,9 @@ impl Proxy {
         fs::write(&file, text).expect("the bootstrap");
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringway-proxy"));
         command.args(["--concurrency", "2", "-l", "error", "-c"]).arg(&file);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let proxy = Self { child: child.expect("it starts"), address, admin, log };
-        for _ in 0..1_000 {
-            if [address, admin].iter().all(|address| TcpStream::connect(address).is_ok()) {
-                return proxy;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the proxy does not listen within 10 s");
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let running = running::start(&mut command, &[address, admin], &folder.join("said.log"));
+        Self { running, address, admin, log }
     }
 
     fn ask(&self, path: &str) {
@@ -125,7 +118,7 @@ impl Proxy {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).expect("a process");
+        let pid = i32::try_from(self.running.0.id()).expect("a process");
         kill(Pid::from_raw(pid), signal).expect("it runs");
     }
 
@@ -141,13 +134,6 @@ impl Proxy {
             thread::sleep(Duration::from_millis(10));
         }
         panic!("{} has {} lines of {many}: {lines:?}", path.display(), lines.len());
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -184,10 +170,10 @@ fn files_are_written_reopened_and_whole_at_the_end() {
         proxy.ask("/last");
     }
     proxy.signal(Signal::SIGTERM);
-    assert!(proxy.child.wait().expect("it ends").success());
+    assert!(proxy.running.0.wait().expect("it ends").success());
     assert_eq!(Proxy::lines(&proxy.log, 21).len(), 21);
     let mut said = String::new();
-    proxy.child.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
+    proxy.running.0.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
     let connections = said.lines().filter(|line| line.starts_with("connection ")).count();
     assert!(connections >= 23, "{said}");
 }

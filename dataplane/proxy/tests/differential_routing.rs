@@ -6,12 +6,17 @@
 #[path = "differential_routing/cases.rs"]
 mod cases;
 mod common;
+#[allow(dead_code)]
+#[path = "differential/curl.rs"]
+mod curl;
 #[allow(dead_code)] // shared with another test, which uses the rest
 #[path = "differential/harness.rs"]
 mod harness;
 #[allow(dead_code)]
 #[path = "differential/logs.rs"]
 mod logs;
+#[path = "differential/upstream.rs"]
+mod upstream;
 #[allow(dead_code)]
 #[path = "differential/wire.rs"]
 mod wire;
@@ -19,7 +24,8 @@ mod wire;
 use std::thread;
 
 use cases::{Case, Setting};
-use harness::{Curled, Judge, Outcome, Pair};
+use curl::Curled;
+use harness::{Judge, Outcome, Pair};
 use wire::Message;
 
 #[test]
@@ -43,41 +49,45 @@ fn routing_is_envoys() {
 /// How many requests were compared, and which of them differ.
 fn judge_setting(judge: &Judge, setting: &Setting) -> (usize, Vec<String>) {
     let pair = Pair::start(judge, setting.name, &setting.bootstrap());
-    let (mut count, mut failures) = (0, Vec::new());
+    let (mut count, mut failures, mut asked) = (0, Vec::new(), Vec::new());
     for case in setting.cases {
+        let name = |by| format!("{}/{:?} by {by}", setting.name, case.request);
         let (envoy, ours) = pair.ask(case.request);
         let (envoy, ours) = (steady(envoy), steady(ours));
         count += 1;
-        note(&mut failures, setting, case, "HTTP/1.1", envoy == ours, (&envoy, &ours));
+        note(&mut failures, &name("HTTP/1.1"), case, envoy == ours, (&envoy, &ours));
+        asked.push(pair.asked(name("HTTP/1.1"), case.differs.is_none()));
         if !case.by_http2 {
             continue;
         }
-        let (path, arguments) = case.curl();
+        let (path, arguments) = curl::told(case.request);
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let Some((envoy, ours)) = pair.curl(&path, &arguments) else {
             common::skip("routing_is_envoys", "no curl, so not by HTTP/2");
             continue;
         };
-        if envoy.is_cut_short() {
+        if envoy.is_reset() {
             common::skip("routing_is_envoys", "Envoy's reset came before curl had its answer");
             continue;
         }
         let (envoy, ours) = (steady_curled(envoy), steady_curled(ours));
         count += 1;
-        note(&mut failures, setting, case, "HTTP/2", envoy == ours, (&envoy, &ours));
+        note(&mut failures, &name("HTTP/2"), case, envoy == ours, (&envoy, &ours));
+        asked.push(pair.asked(name("HTTP/2"), case.differs.is_none()));
+    }
+    if !logs::is_left_out(setting.name) {
+        failures.extend(pair.logs_differ(&asked));
     }
     (count, failures)
 }
 
 fn note<T: std::fmt::Debug>(
     failures: &mut Vec<String>,
-    setting: &Setting,
+    name: &str,
     case: &Case,
-    by: &str,
     is_same: bool,
     (envoy, ours): (&T, &T),
 ) {
-    let name = format!("{}/{:?} by {by}", setting.name, case.request);
     match (is_same, case.differs) {
         (true, None) | (false, Some(_)) => {}
         (true, Some(line)) => failures.push(format!("{name}: no longer differs ({line})")),

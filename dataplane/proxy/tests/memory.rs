@@ -6,10 +6,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use common::running::{self, Running};
 use common::{free_address, skip};
 
 /// Resident at start, all of it: code, stacks, heap, rings.
@@ -20,7 +21,7 @@ const REQUESTS: usize = 1_000_000;
 const CONNECTIONS: usize = 16;
 
 struct Proxy {
-    child: Child,
+    running: Running,
     address: SocketAddr,
 }
 
@@ -35,33 +36,20 @@ impl Proxy {
         let text = include_str!("memory.yaml")
             .replace("@LISTEN@", &address.port().to_string())
             .replace("@UPSTREAM@", &upstream.port().to_string());
-        let file = std::env::temp_dir().join(format!("ringway-{test}-{}.yaml", std::process::id()));
+        let folder = running::fresh_folder(test);
+        let file = folder.join("bootstrap.yaml");
         fs::write(&file, text).expect("the bootstrap");
         let mut command = Command::new(program);
-        command.args(["--concurrency", "1", "-l", "error", "-c"]).arg(&file);
-        let child = command.stdin(Stdio::null()).spawn().expect("it starts");
-        let proxy = Self { child, address };
-        for _ in 0..500 {
-            if TcpStream::connect(address).is_ok() {
-                return Some(proxy);
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the proxy does not listen within 5 s");
+        command.args(["--concurrency", "1", "-l", "error", "-c"]).arg(&file).stdin(Stdio::null());
+        let running = running::start(&mut command, &[address], &folder.join("said.log"));
+        Some(Self { running, address })
     }
 
     fn resident_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.running.0.id());
         let status = fs::read_to_string(path).expect("the proxy runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -9,47 +9,32 @@ mod load;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use common::free_address;
+use common::running::{self, Running};
 
 /// How often the routes change.
 const CHANGES: u32 = 1_000;
 /// How many requests are asked at least, half of them by HTTP/2.
 const REQUESTS: usize = 10_000;
 
-struct Proxy(Child);
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The proxy, its routes from a control plane at that address; it listens once it has them.
-fn start(upstream: SocketAddr, control: SocketAddr) -> (Proxy, SocketAddr) {
+fn start(upstream: SocketAddr, control: SocketAddr) -> (Running, SocketAddr) {
     let address = free_address();
     let text = include_str!("reload/bootstrap.yaml")
         .replace("@LISTEN@", &address.port().to_string())
         .replace("@UPSTREAM@", &upstream.port().to_string())
         .replace("@CONTROL@", &control.port().to_string());
-    let file = std::env::temp_dir().join(format!("ringway-reload-{}.yaml", std::process::id()));
+    let folder = running::fresh_folder("reload");
+    let file = folder.join("bootstrap.yaml");
     std::fs::write(&file, text).expect("the bootstrap");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringway-proxy"));
-    command.args(["--concurrency", "2", "-l", "warning", "-c"]).arg(&file);
-    let proxy = Proxy(command.stdin(Stdio::null()).spawn().expect("it starts"));
-    for _ in 0..1_000 {
-        if TcpStream::connect(address).is_ok() {
-            return (proxy, address);
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    panic!("the proxy does not listen within 20 s");
+    command.args(["--concurrency", "2", "-l", "warning", "-c"]).arg(&file).stdin(Stdio::null());
+    (running::start(&mut command, &[address], &folder.join("said.log")), address)
 }
 
 /// Answers each request with the generation that stands in its head, as the body.

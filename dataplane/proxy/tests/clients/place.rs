@@ -1,42 +1,18 @@
 //! The proxy with its listeners, upstreams, certificates, and where programs are found.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::thread;
-use std::time::Duration;
 
-use crate::common::{free_address, skip};
-
-/// A program that is ended with the test.
-pub(crate) struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+pub(crate) use crate::common::running::Running;
+use crate::common::{free_address, running, skip};
 
 /// Starts a program and waits until it listens on all these addresses.
 pub(crate) fn start(name: &str, command: &mut Command, addresses: &[SocketAddr]) -> Running {
     let log = folder().join(format!("{name}-{}.log", addresses[0].port()));
-    let (out, err) = (Stdio::null(), fs::File::create(&log).expect("a log"));
-    let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
-    let mut running = Running(child.unwrap_or_else(|error| panic!("{command:?}: {error}")));
-    for _ in 0..1_500 {
-        if addresses.iter().all(|address| TcpStream::connect(address).is_ok()) {
-            return running;
-        }
-        if let Ok(Some(status)) = running.0.try_wait() {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            panic!("{command:?} ended with {status}: {said}");
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    panic!("{command:?} does not listen within 30 s");
+    running::start(command.stdin(Stdio::null()).stdout(Stdio::null()), addresses, &log)
 }
 
 /// What a program does within its time, in seconds: none may run for ever.
@@ -49,11 +25,7 @@ pub(crate) fn run(time_s: u32, program: &Path, words: &[&str]) -> Output {
 /// Where this run keeps its files.
 pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = std::env::temp_dir().join(format!("ringway-clients-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        folder
-    })
+    FOLDER.get_or_init(|| running::fresh_folder("clients"))
 }
 
 /// A certificate for `localhost`, its key and its authority, as files of PEM.

@@ -6,7 +6,9 @@ mod headers;
 mod health;
 mod local;
 mod options;
+mod shapes;
 mod small;
+mod times;
 mod tunnels;
 
 /// One request, as bytes.
@@ -26,7 +28,8 @@ pub(crate) struct Setting {
     filters: &'static str,
     /// Fields of the route configuration besides its virtual hosts.
     routes: &'static str,
-    /// Clusters besides `up`, `dead` and `empty`, whose endpoints are `*up` and `*dead`.
+    /// Clusters besides `up`, `dead` and `empty`, whose endpoints are `*up` and `*dead`. Where one
+    /// is at the address `*inner`, there is a second listener that goes on to `up`.
     clusters: &'static str,
     pub(crate) cases: &'static [Case],
 }
@@ -48,18 +51,29 @@ macro_rules! get {
 use get;
 
 impl Setting {
-    pub(crate) fn bootstrap(&self) -> String {
-        BOOTSTRAP
-            .replace("@HCM@", HCM)
-            .replace("@ACCESS_LOG@", crate::logs::ACCESS_LOG)
-            .replace("@OPTIONS@", &indent(self.options, 10))
-            .replace("@FILTERS@", &indent(self.filters, 10))
-            .replace("@ROUTES@", &indent(self.routes, 12))
-            .replace("@CLUSTERS@", &indent(self.clusters, 2))
-            .replace("@PRESERVE@", &extension(PRESERVE, "PreserveCaseFormatter"))
-            .replace("@XFF@", &extension("original_ip_detection.xff", "Xff"))
-            .replace("@FIELD@", &extension("original_ip_detection.custom_header", "CustomHeader"))
+    /// Requests by HTTP/2 are understood.
+    pub(crate) fn takes_http_2(&self) -> bool {
+        !self.options.contains("codec_type: HTTP1")
     }
+
+    pub(crate) fn bootstrap(&self) -> String {
+        bootstrap(self.options, self.filters, self.routes, self.clusters)
+    }
+}
+
+/// A bootstrap of these parts, as [`Setting`] says of them.
+pub(crate) fn bootstrap(options: &str, filters: &str, routes: &str, clusters: &str) -> String {
+    let inner = if clusters.contains("*inner") { INNER } else { "" };
+    BOOTSTRAP
+        .replace("@INNER_LISTENER@", inner.trim_matches('\n'))
+        .replace("@HCM@", HCM)
+        .replace("@OPTIONS@", &indent(options, 10))
+        .replace("@FILTERS@", &indent(filters, 10))
+        .replace("@ROUTES@", &indent(routes, 12))
+        .replace("@CLUSTERS@", &indent(clusters, 2))
+        .replace("@PRESERVE@", &extension(PRESERVE, "PreserveCaseFormatter"))
+        .replace("@XFF@", &extension("original_ip_detection.xff", "Xff"))
+        .replace("@FIELD@", &extension("original_ip_detection.custom_header", "CustomHeader"))
 }
 
 const PRESERVE: &str = "header_formatters.preserve_case";
@@ -70,7 +84,8 @@ fn extension(package: &str, name: &str) -> String {
 }
 
 fn indent(text: &str, by: usize) -> String {
-    let lines = text.lines().map(|line| format!("{}{line}", " ".repeat(by)));
+    let lines = text.trim_matches('\n').lines();
+    let lines = lines.map(|line| format!("{}{line}", " ".repeat(by)));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -95,6 +110,7 @@ static_resources:
           route_config:
             name: main
 @ROUTES@
+@INNER_LISTENER@
   clusters:
   - name: up
     connect_timeout: 1s
@@ -118,6 +134,26 @@ static_resources:
 @CLUSTERS@
 "#;
 
+const INNER: &str = r#"
+  - name: inner
+    address: &inner { socket_address: { address: 127.0.0.1, port_value: @INNER@ } }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": @HCM@
+          stat_prefix: inner
+          server_header_transformation: PASS_THROUGH
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+          route_config:
+            name: inner
+            virtual_hosts:
+            - { name: all, domains: ["*"], routes: [{ match: { prefix: / }, route: { cluster: up } }] }
+"#;
+
 pub(crate) const HCM: &str = concat!(
     "type.googleapis.com/envoy.extensions.filters.network.",
     "http_connection_manager.v3.HttpConnectionManager"
@@ -130,8 +166,27 @@ const ALL_UP: &str = r#"virtual_hosts:
 
 /// All configurations.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    let first = SETTINGS.iter().chain(options::SETTINGS).chain(tunnels::SETTINGS);
-    first.chain(small::SETTINGS).chain(local::SETTINGS)
+    let more = [options::SETTINGS, tunnels::SETTINGS, small::SETTINGS, times::SETTINGS];
+    SETTINGS.iter().chain(more.into_iter().flatten()).chain(shapes::SETTINGS).chain(local::SETTINGS)
+}
+
+/// Cases that HTTP/2 answers otherwise on purpose, by HTTP/2 alone.
+pub(crate) const BY_HTTP_2: &[(&str, &str)] = &[
+    ("few fields/several by HTTP/2", "a request's head is beyond"),
+    ("few fields/twice the same by HTTP/2", "a request's head is beyond"),
+    ("fields enough/several by HTTP/2", "a request's head is beyond"),
+    ("fields enough/twice the same by HTTP/2", "a request's head is beyond"),
+    ("no underscores/one by HTTP/2", "a request with an underscore in a name"),
+    ("unusual fields/spaces around by HTTP/2", "a value that begins or ends with a space"),
+];
+
+/// Cases that differ by HTTP/1.1 alone.
+const BY_HTTP_1: &[&str] = &[];
+
+/// Why a case differs by HTTP/2, given why it does by HTTP/1.
+pub(crate) fn by_http_2(name: &str, by_http_1: Option<&'static str>) -> Option<&'static str> {
+    let listed = BY_HTTP_2.iter().find(|(listed, _)| *listed == name).map(|(_, line)| *line);
+    listed.or(by_http_1.filter(|_| !BY_HTTP_1.contains(&name)))
 }
 
 const SETTINGS: &[Setting] = &[

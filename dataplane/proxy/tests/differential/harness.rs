@@ -1,17 +1,21 @@
 //! Two proxies on one bootstrap, each with an upstream of its own that remembers what it was sent.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::common::running::{self, Running};
 use crate::common::{free_address, skip};
-use crate::logs::{self, Asked};
+use crate::curl::{self, Curled};
+use crate::logs::{self, Asked, Log};
+use crate::upstream;
 use crate::wire::{self, Answer, Message};
 
 /// The real Envoy.
@@ -47,27 +51,32 @@ pub(crate) struct Outcome {
 }
 
 struct Side {
-    child: Child,
+    running: Running,
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Message>>>,
-    /// The access log.
-    log: PathBuf,
+    log: Log,
     /// The port that the last request came from.
     port: AtomicU16,
 }
 
 impl Pair {
+    /// Starts both on one bootstrap.
     pub(crate) fn start(judge: &Judge, name: &str, template: &str) -> Self {
-        let envoy = Side::start(name, "envoy", template, |file| {
+        Self::start_each(judge, name, [template; 2])
+    }
+
+    /// Starts Envoy on one bootstrap and Ringway on another.
+    pub(crate) fn start_each(judge: &Judge, name: &str, [theirs, own]: [&str; 2]) -> Self {
+        let envoy = Side::start(name, "envoy", theirs, |file| {
             let mut command = Command::new(&judge.envoy);
             command.args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "error"]);
             command.args(["--file-flush-interval-msec", "100", "-c"]);
             command.arg(file);
             command
         });
-        let ours = Side::start(name, "ringway", template, |file| {
+        let ours = Side::start(name, "ringway", own, |file| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_ringway-proxy"));
-            command.args(["--concurrency", "1", "-c"]).arg(file);
+            command.args(["--concurrency", "1", "--drain-time-s", "1", "-c"]).arg(file);
             command
         });
         Self { envoy, ours }
@@ -84,8 +93,9 @@ impl Pair {
         Asked { name, compared, envoy: port(&self.envoy), ours: port(&self.ours) }
     }
 
-    /// What the two logs say differently of these.
-    pub(crate) fn logs_differ(&self, asked: &[Asked]) -> Vec<String> {
+    /// What the two logs say differently of these, which is all that was asked.
+    pub(crate) fn logs_differ(mut self, asked: &[Asked]) -> Vec<String> {
+        self.ours.end();
         logs::compare(&self.envoy.log, &self.ours.log, asked)
     }
 
@@ -99,24 +109,14 @@ impl Pair {
     }
 }
 
-/// What curl was answered, and what the upstream was sent for it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Curled {
-    pub(crate) answer: Vec<String>,
-    pub(crate) upstream: Vec<Message>,
-}
-
-impl Curled {
-    /// A reset was there before curl had looked at the answer.
-    pub(crate) fn is_cut_short(&self) -> bool {
-        self.answer.iter().any(|line| line == "curl: Some(92)")
-    }
-}
-
 impl Pair {
     /// The same request by HTTP/2 to both. `None`: there is no curl.
     pub(crate) fn curl(&self, path: &str, arguments: &[&str]) -> Option<(Curled, Curled)> {
-        Some((self.envoy.curl(path, arguments)?, self.ours.curl(path, arguments)?))
+        thread::scope(|scope| {
+            let envoy = scope.spawn(|| self.envoy.curl(path, arguments));
+            let ours = self.ours.curl(path, arguments);
+            envoy.join().expect("asked").zip(ours)
+        })
     }
 }
 
@@ -127,7 +127,7 @@ impl Side {
         let once = || self.curl_once(path, arguments);
         let mut curled = once()?;
         for _ in 0..10 {
-            if !curled.is_cut_short() {
+            if !curled.is_reset() {
                 break;
             }
             curled = once()?;
@@ -137,19 +137,9 @@ impl Side {
 
     fn curl_once(&self, path: &str, arguments: &[&str]) -> Option<Curled> {
         self.seen.lock().expect("seen").clear();
-        let url = format!("http://{}{path}", self.address);
-        let mut command = Command::new("curl");
-        command.args(["-s", "-i", "-m", "5", "--http2-prior-knowledge"]).args(arguments).arg(url);
-        let output = command.output().ok()?;
-        let port = self.address.port().to_string();
-        let text = String::from_utf8_lossy(&output.stdout).replace(&port, "PORT");
-        let mut answer: Vec<String> = text.split_inclusive("\r\n").map(wire::masked).collect();
-        answer.sort();
-        answer.push(format!("curl: {:?}", output.status.code()));
-        let mut upstream = std::mem::take(&mut *self.seen.lock().expect("seen"));
-        let fields = upstream.iter_mut().flat_map(|message| message.fields.values_mut());
-        fields.flatten().for_each(|value| *value = value.replace(&port, "PORT"));
-        Some(Curled { answer, upstream })
+        let (answer, from) = curl::run(self.address, path, arguments)?;
+        self.port.store(from, Ordering::Relaxed);
+        Some(Curled { answer, upstream: self.take_seen() })
     }
 
     fn start(
@@ -159,42 +149,31 @@ impl Side {
         command: impl FnOnce(&Path) -> Command,
     ) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let upstream = upstream(Arc::clone(&seen));
+        let upstream = upstream::start(Arc::clone(&seen));
         let (address, dead) = (free_address(), free_address());
         let text = template
             .replace("@LISTEN@", &address.port().to_string())
             .replace("@UPSTREAM@", &upstream.port().to_string())
             .replace("@DEAD@", &dead.port().to_string())
             .replace("@INNER@", &free_address().port().to_string());
-        let folder = std::env::temp_dir().join(format!("ringway-diff-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        let file = folder.join(format!("{name}-{who}.yaml"));
+        let file = folder().join(format!("{name}-{who}.yaml"));
         let access = file.with_extension("access");
-        let _ = fs::remove_file(&access);
-        let text = text.replace("@LOG@", &access.display().to_string());
+        let text = text
+            .replace("@ACCESS_LOG@", logs::ACCESS_LOG)
+            .replace("@LOG@", &access.display().to_string());
         fs::write(&file, text).expect("the bootstrap");
-        let log = fs::File::create(file.with_extension("log")).expect("a log");
         let mut command = command(&file);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let port = AtomicU16::new(0);
-        let child = child.expect("it starts");
-        let mut side = Self { child, address, seen, log: access, port };
-        side.wait_until_it_listens(&file.with_extension("log"));
-        side
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let running = running::start(&mut command, &[address], &file.with_extension("log"));
+        let log = Log { path: access, listens: address.port() };
+        Self { running, address, seen, log, port: AtomicU16::new(0) }
     }
 
-    fn wait_until_it_listens(&mut self, log: &Path) {
-        for _ in 0..1_000 {
-            if TcpStream::connect(self.address).is_ok() {
-                return;
-            }
-            if let Ok(Some(status)) = self.child.try_wait() {
-                let said = fs::read_to_string(log).unwrap_or_default();
-                panic!("{} ended with {status}: {said}", log.display());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        panic!("{} does not listen within 20 s", log.display());
+    /// Asks it to end, and waits until it has.
+    fn end(&mut self) {
+        let pid = i32::try_from(self.running.0.id()).expect("a process");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("it runs");
+        self.running.0.wait().expect("it ends");
     }
 
     fn ask(&self, request: &str) -> Outcome {
@@ -203,18 +182,23 @@ impl Side {
         let request = request.replace("@PORT@", &listens);
         let (answer, port) = wire::exchange(self.address, request.as_bytes());
         self.port.store(port, Ordering::Relaxed);
-        let mut upstream = std::mem::take(&mut *self.seen.lock().expect("seen"));
-        let fields = upstream.iter_mut().flat_map(|message| message.fields.values_mut());
-        fields.flatten().for_each(|value| *value = value.replace(&listens, "PORT"));
-        Outcome { answer: portless(answer, self.address), upstream }
+        Outcome { answer: portless(answer, self.address), upstream: self.take_seen() }
+    }
+
+    /// What the upstream has seen, without the proxy's port.
+    fn take_seen(&self) -> Vec<Message> {
+        let port = self.address.port().to_string();
+        let mut seen = std::mem::take(&mut *self.seen.lock().expect("seen"));
+        let fields = seen.iter_mut().flat_map(|message| message.fields.values_mut());
+        fields.flatten().for_each(|value| *value = value.replace(&port, "PORT"));
+        seen
     }
 }
 
-impl Drop for Side {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Where this run keeps its files.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| running::fresh_folder(env!("CARGO_CRATE_NAME")))
 }
 
 /// The proxies listen on different ports, which must not count as a difference.
@@ -229,97 +213,4 @@ fn portless(mut answer: Answer, address: SocketAddr) -> Answer {
             .for_each(|value| *value = value.replace(&port, "PORT"));
     }
     answer
-}
-
-/// Remembers each request and answers by its path: `/status/N`, `/chunked`, `/close`, `/interim`,
-/// `/broken`, `/slow` (after a second), or 200 with a few bytes.
-fn upstream(seen: Arc<Mutex<Vec<Message>>>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let seen = Arc::clone(&seen);
-            thread::spawn(move || serve(stream, &seen));
-        }
-    });
-    address
-}
-
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Message>>) {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 16 * 1024];
-    while let Ok(length @ 1..) = stream.read(&mut chunk) {
-        bytes.extend_from_slice(&chunk[..length]);
-        while let Some(message) = wire::take(&mut bytes, false, false) {
-            let path = message.start.split(' ').nth(1).unwrap_or_default().to_owned();
-            let is_head = message.start.starts_with("HEAD ");
-            seen.lock().expect("seen").push(message);
-            let (text, ends) = respond(&path, is_head);
-            if stream.write_all(text.as_bytes()).is_err() || ends {
-                return;
-            }
-        }
-    }
-}
-
-fn respond(path: &str, is_head: bool) -> (String, bool) {
-    let plain = |status: &str, body: &str| {
-        let body_sent = if is_head { "" } else { body };
-        format!(
-            "HTTP/1.1 {status}\r\nX-Up: yes\r\nContent-Length: {}\r\n\r\n{body_sent}",
-            body.len()
-        )
-    };
-    match path.split('?').next().unwrap_or_default() {
-        "/status/204" => ("HTTP/1.1 204 No Content\r\nx-up: yes\r\n\r\n".into(), false),
-        "/status/304" => ("HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n".into(), false),
-        "/status/503" => (plain("503 Service Unavailable", "not now"), false),
-        "/chunked" => {
-            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-            (format!("{head}3\r\nabc\r\n5;x=y\r\ndefgh\r\n0\r\nx-trailer: t\r\n\r\n"), false)
-        }
-        path if path.ends_with("/grpc") => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n";
-            let frames = "\0\0\0\0\x03abc\0\0\0\0\0\0\0\0\0\x01d";
-            (format!("{head}content-length: {}\r\n\r\n{frames}", frames.len()), false)
-        }
-        "/close" => ("HTTP/1.1 200 OK\r\n\r\nuntil the end".into(), true),
-        "/closing" => {
-            ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbye".into(), true)
-        }
-        "/interim" => (format!("HTTP/1.1 100 Continue\r\n\r\n{}", plain("200 OK", "after")), false),
-        "/slow" => {
-            thread::sleep(Duration::from_secs(1));
-            (plain("200 OK", "late"), false)
-        }
-        "/broken" => ("HTTP/1.1 2x0 What\r\n\r\n".into(), true),
-        "/silent" => (String::new(), true),
-        "x:443" => ("HTTP/1.1 200 OK\r\nx-up: yes\r\n\r\nfrom inside".into(), true),
-        "/ws" => {
-            let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n";
-            (format!("{head}Upgrade: websocket\r\n\r\nfrom inside"), false)
-        }
-        "/hang" => (String::new(), false),
-        "/large" => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-large: ";
-            (format!("{head}{}\r\n\r\n", "a".repeat(3 * 1024)), false)
-        }
-        "/many" => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n";
-            (format!("{head}{}\r\n", "x-a: b\r\n".repeat(30)), false)
-        }
-        "/both" => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n";
-            (format!("{head}\r\n3\r\nabc\r\n0\r\n\r\n"), false)
-        }
-        "/short" => ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort".into(), true),
-        "/hop" => (
-            "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
-             Keep-Alive: timeout=5\r\n\
-             Server: mine\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
-                .into(),
-            false,
-        ),
-        _ => (plain("200 OK", "hello"), false),
-    }
 }

@@ -308,7 +308,7 @@ fn as_text(record: &LogRecord, listener: u16, client: u16, since: SystemTime) ->
     for (port, name) in [(listener, "LISTENER"), (client, "CLIENT")] {
         text = text.replace(&format!("\"{port}\""), name);
     }
-    logs::portless(&text.replace("\"127.0.0.", "\" 127.0.0."))
+    logs::steady(&text.replace("\"127.0.0.", "\" 127.0.0."))
 }
 
 /// The two, by the ports that they listen on.

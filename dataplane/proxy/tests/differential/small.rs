@@ -126,17 +126,17 @@ pub(super) const SETTINGS: &[Setting] = &[
             same("trace", "TRACE /a HTTP/1.1\r\nHost: x\r\n\r\n"),
             same("unknown method", "BREW /a HTTP/1.1\r\nHost: x\r\n\r\n"),
             same("small letters", "get /a HTTP/1.1\r\nHost: x\r\n\r\n"),
+            differs(
+                "the preface of HTTP/2",
+                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                "HTTP/2's preface where HTTP/1 alone is spoken",
+            ),
         ],
     ),
     option(
         "upgrades",
         "upgrade_configs: [{ upgrade_type: websocket }, { upgrade_type: other, enabled: false }]",
         &[
-            differs(
-                "not upgraded",
-                get!("/a", "Connection: Upgrade", "Upgrade: websocket"),
-                "an answer that does not agree to an upgrade",
-            ),
             same("not enabled", get!("/a", "Connection: Upgrade", "Upgrade: other")),
             same("unknown", get!("/a", "Connection: Upgrade", "Upgrade: foo")),
             same("no connection", get!("/a", "Upgrade: websocket")),

@@ -135,7 +135,11 @@ pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> (Answer, u16) {
             Err(_) => break,
         }
     }
-    let rest = String::from_utf8_lossy(&bytes).split_inclusive("\r\n").map(masked).collect();
+    let rest = String::from_utf8_lossy(&bytes).into_owned();
+    // Fields stand in any order.
+    let mut lines: Vec<_> = rest.split_inclusive("\r\n").map(masked).collect();
+    lines.sort();
+    let rest = lines.concat();
     (Answer { responses, rest, closed }, port)
 }
 

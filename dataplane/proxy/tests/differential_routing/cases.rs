@@ -72,31 +72,6 @@ macro_rules! get {
 }
 use get;
 
-impl Case {
-    /// The path and what curl is told to ask the same.
-    pub(crate) fn curl(&self) -> (String, Vec<String>) {
-        let (head, body) = self.request.split_once("\r\n\r\n").expect("a head");
-        let mut lines = head.split("\r\n");
-        let mut start = lines.next().expect("a start line").split(' ');
-        let (method, path) = (start.next().expect("a method"), start.next().expect("a target"));
-        let mut arguments = vec!["--path-as-is".to_owned(), "--globoff".to_owned()];
-        match method {
-            "GET" => {}
-            "HEAD" => arguments.push("-I".to_owned()),
-            method => arguments.extend(["-X".to_owned(), method.to_owned()]),
-        }
-        for line in lines.filter(|line| !line.to_ascii_lowercase().starts_with("content-length")) {
-            // With a semicolon for the colon curl sends a field without a value.
-            let line = line.strip_suffix(": ").map_or_else(|| line.to_owned(), |n| format!("{n};"));
-            arguments.extend(["-H".to_owned(), line]);
-        }
-        if !body.is_empty() {
-            arguments.extend(["--data-binary".to_owned(), body.to_owned()]);
-        }
-        (path.to_owned(), arguments)
-    }
-}
-
 impl Setting {
     pub(crate) fn bootstrap(&self) -> String {
         BOOTSTRAP
@@ -129,6 +104,7 @@ static_resources:
         typed_config:
           "@type": @HCM@
           stat_prefix: main
+          access_log: @ACCESS_LOG@
 @OPTIONS@
           http_filters:
 @FILTERS@
