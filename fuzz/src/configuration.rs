@@ -40,9 +40,8 @@ pub(crate) fn xds(mut input: &[u8]) {
         let len = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
         let (value, rest) = rest.split_at(len);
         input = rest;
-        if ["filename", "environment", "/"].iter().any(|word| {
-            *word != "/" && value.windows(word.len()).any(|window| window == word.as_bytes())
-        }) {
+        let has = |word: &str| value.windows(word.len()).any(|it| it == word.as_bytes());
+        if has("filename") || has("environment") {
             return;
         }
         let type_url = TYPES[usize::from(*kind) % TYPES.len()];

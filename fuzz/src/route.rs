@@ -125,8 +125,10 @@ pub(crate) fn find(input: &[u8]) {
     if choice % 3 == 2 {
         head.append(b"x-k", b"w");
     }
-    let Terminal::Http(manager) = &table().0.listeners[0].chains[0].terminal else { return };
-    let Routes::Inline(routes) = &manager.routes else { return };
+    let Terminal::Http(manager) = &table().0.listeners[0].chains[0].terminal else {
+        panic!("the chain ends in HTTP");
+    };
+    let Routes::Inline(routes) = &manager.routes else { panic!("the routes stand in it") };
     let found =
         policy::route::find(routes, &head, u64::from(choice)).ok().map(|found| found.at.route);
     let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());

@@ -6,9 +6,11 @@
 //! head changed in place.
 //!
 //! Invariants: no clock, no randomness and no socket (the time and random numbers are arguments);
-//! nothing is allocated after warm-up; what is judged is what is forwarded ([`path`] runs first and
-//! changes the head itself); every refusal is one [`reply::Reason`]. The judge of behaviour is
-//! Envoy 1.40; where we differ on purpose the function says so.
+//! the only state is what filters count, which the snapshot holds; nothing is allocated after
+//! warm-up, but for a CORS preflight and a hashed field that is rewritten; what is judged is what
+//! is forwarded ([`path`] runs first and changes the head itself); every refusal is one
+//! [`reply::Reason`]. The judge of behaviour is Envoy 1.40; where we differ on purpose the function
+//! says so.
 
 pub mod chain;
 mod cookie;

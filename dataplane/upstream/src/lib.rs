@@ -6,7 +6,8 @@
 //!
 //! Invariants: no clock, no randomness, no socket; every connection that [`Clusters::open`] let in
 //! is counted until [`Clusters::closed`]; a host that left the configuration is never picked again
-//! and is forgotten with its last connection; nothing is allocated once a host has been used.
+//! and is forgotten with its last connection; nothing is allocated once a host has been used, until
+//! hosts change: then lists and tables of hashes are made anew.
 
 mod balance;
 mod breaker;

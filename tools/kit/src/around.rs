@@ -19,6 +19,11 @@ pub fn skip(test: &str, why: &str) {
     }
 }
 
+/// Bytes of which each says where it belongs: their period is no power of two.
+pub fn pattern(from: usize, len: usize) -> Vec<u8> {
+    (from..from + len).map(|at| (at % 251) as u8).collect()
+}
+
 /// Copies a program for running the copy, by a process of its own. What is open for writing here
 /// may be inherited by a process that another thread starts at this moment, and a program that is
 /// open for writing somewhere cannot be run.

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+pub(crate) use kit::around::pattern;
 use kit::around::skip;
 use kit::net::{Privilege, leave_for_own_namespace, privilege};
 use ringway_bypass::{Bypass, Options, Unavailable};
@@ -70,11 +71,6 @@ pub(crate) fn carried() -> u64 {
     let line = table.lines().find_map(|line| line.trim_start().strip_prefix("lo:"));
     let first = line.and_then(|line| line.split_ascii_whitespace().next());
     first.and_then(|word| word.parse().ok()).expect("a count")
-}
-
-/// Bytes of which each says where it belongs: their period is no power of two.
-pub(crate) fn pattern(from: usize, len: usize) -> Vec<u8> {
-    (from..from + len).map(|at| (at % 251) as u8).collect()
 }
 
 /// A reader that asks again when told "not now": the kernel may wake those that block too early, as

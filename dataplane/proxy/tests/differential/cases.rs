@@ -151,7 +151,9 @@ const INNER: &str = r#"
           route_config:
             name: inner
             virtual_hosts:
-            - { name: all, domains: ["*"], routes: [{ match: { prefix: / }, route: { cluster: up } }] }
+            - name: all
+              domains: ["*"]
+              routes: [{ match: { prefix: / }, route: { cluster: up } }]
 "#;
 
 pub(crate) const HCM: &str = concat!(
@@ -180,13 +182,10 @@ pub(crate) const BY_HTTP_2: &[(&str, &str)] = &[
     ("unusual fields/spaces around by HTTP/2", "a value that begins or ends with a space"),
 ];
 
-/// Cases that differ by HTTP/1.1 alone.
-const BY_HTTP_1: &[&str] = &[];
-
 /// Why a case differs by HTTP/2, given why it does by HTTP/1.
 pub(crate) fn by_http_2(name: &str, by_http_1: Option<&'static str>) -> Option<&'static str> {
     let listed = BY_HTTP_2.iter().find(|(listed, _)| *listed == name).map(|(_, line)| *line);
-    listed.or(by_http_1.filter(|_| !BY_HTTP_1.contains(&name)))
+    listed.or(by_http_1)
 }
 
 const SETTINGS: &[Setting] = &[

@@ -46,7 +46,8 @@ const CHECKED: &[Checked] = &[
         expected_statuses: [{ start: 200, end: 205 }],
         retriable_statuses: [{ start: 500, end: 501 }],
         request_headers_to_add: [{ header: { key: X-Why, value: health } },
-          { header: { key: user-agent, value: ours }, append_action: OVERWRITE_IF_EXISTS_OR_ADD }] } }]",
+          { header: { key: user-agent, value: ours },
+            append_action: OVERWRITE_IF_EXISTS_OR_ADD }] } }]",
         hosts: 8,
         endpoint: plain,
         taken: &[1, 3, 5, RISEN, SUNK],
@@ -79,7 +80,8 @@ const CHECKED: &[Checked] = &[
     Checked {
         name: "tcp",
         fields: "health_checks: [{ @EVERY@, unhealthy_threshold: 1, healthy_threshold: 1,
-      tcp_health_check: { send: { text: '50494e47' }, receive: [{ text: '504f' }, { text: '4e47' }] } }]",
+      tcp_health_check: { send: { text: '50494e47' },
+        receive: [{ text: '504f' }, { text: '4e47' }] } }]",
         hosts: 4,
         endpoint: plain,
         taken: &[1],
@@ -172,12 +174,12 @@ fn bootstrap(origin: &Origin) -> String {
             format!("{{ endpoint: {{ address: {{ socket_address: {address} }}{more} }} }}")
         };
         let endpoints: Vec<_> = (1..=*hosts).map(one).collect();
-        clusters.push_str(&format!(
-            "  - name: {name}\n    connect_timeout: 1s\n    common_lb_config: \
-             {{ healthy_panic_threshold: {{ value: 0 }} }}\n    {fields}\n    load_assignment:\n      \
-             cluster_name: {name}\n      endpoints: [{{ lb_endpoints: [{}] }}]\n",
-            endpoints.join(", ")
-        ));
+        let endpoints = endpoints.join(", ");
+        clusters.push_str(&format!("  - name: {name}\n    connect_timeout: 1s\n    {fields}\n"));
+        clusters.push_str("    common_lb_config: { healthy_panic_threshold: { value: 0 } }\n");
+        let assignment = format!("endpoints: [{{ lb_endpoints: [{endpoints}] }}]");
+        let assignment = format!("{{ cluster_name: {name}, {assignment} }}");
+        clusters.push_str(&format!("    load_assignment: {assignment}\n"));
     }
     BOOTSTRAP
         .replace("@HCM@", HCM)

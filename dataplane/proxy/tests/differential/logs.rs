@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Two lines for each request: one of text and one of JSON. Both begin with the client's port, which
-/// tells whose they are. Stands for `@ACCESS_LOG@` in a manager.
+/// Two lines for each request: one of text and one of JSON. Both begin with the client's port,
+/// which tells whose they are. Stands for `@ACCESS_LOG@` in a manager.
 pub(crate) const ACCESS_LOG: &str = concat!(
     "[{ name: text, typed_config: { \"@type\": type.googleapis.com/",
     "envoy.extensions.access_loggers.file.v3.FileAccessLog, path: \"@LOG@\", log_format: { ",
@@ -30,7 +30,8 @@ pub(crate) const ACCESS_LOG: &str = concat!(
     "body: \"%LOCAL_REPLY_BODY%\", bytes: { received: \"%BYTES_RECEIVED%\", ",
     "sent: \"%BYTES_SENT%\", head: \"%REQUEST_HEADERS_BYTES%\", ",
     "trailers: \"%RESPONSE_TRAILERS_BYTES%\" }, cluster: \"%UPSTREAM_CLUSTER%\", ",
-    "code: \"%RESPONSE_CODE%\", details: \"%RESPONSE_CODE_DETAILS%\", flags: \"%RESPONSE_FLAGS%\", ",
+    "code: \"%RESPONSE_CODE%\", details: \"%RESPONSE_CODE_DETAILS%\", ",
+    "flags: \"%RESPONSE_FLAGS%\", ",
     "forwarded: [\"%REQ(X-FORWARDED-FOR)%\", \"%REQ(X-FORWARDED-PROTO)%\"], ",
     "grpc: \"%GRPC_STATUS_NUMBER%\", id: \"%REQ(X-REQUEST-ID)%\", method: \"%REQ(:METHOD)%\", ",
     "path: \"%PATH(NQ)%\", protocol: \"%PROTOCOL% over %UPSTREAM_PROTOCOL%\", ",
@@ -80,6 +81,8 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     // They tell how many hosts were tried, which is chance.
     ("health", "Access logs"),
     ("redirect-paths", "`%REQUEST_HEADERS_BYTES%` of a redirect"),
+    ("steering", "`use_remote_address` and a client on loopback"),
+    ("steering-slow", "`use_remote_address` and a client on loopback"),
 ];
 
 pub(crate) fn is_left_out(setting: &str) -> bool {

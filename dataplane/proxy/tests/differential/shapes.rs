@@ -139,7 +139,8 @@ pub(super) const SETTINGS: &[Setting] = &[
             same("chunked twice", post!("Transfer-Encoding: chunked, chunked")),
             same(
                 "capitals",
-                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n\
+                 2\r\nhi\r\n0\r\n\r\n",
             ),
             same(
                 "extensions",
@@ -366,7 +367,9 @@ virtual_hosts:
     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
       "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
       explicit_http_config: { http2_protocol_options: { max_concurrent_streams: 1 } }
-  load_assignment: { cluster_name: inner, endpoints: [{ lb_endpoints: [{ endpoint: { address: *inner } }] }] }"#,
+  load_assignment:
+    cluster_name: inner
+    endpoints: [{ lb_endpoints: [{ endpoint: { address: *inner } }] }]"#,
         cases: CODECS,
     },
     Setting {
@@ -383,7 +386,9 @@ virtual_hosts:
     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
       "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
       use_downstream_protocol_config: { http2_protocol_options: {} }
-  load_assignment: { cluster_name: inner, endpoints: [{ lb_endpoints: [{ endpoint: { address: *inner } }] }] }"#,
+  load_assignment:
+    cluster_name: inner
+    endpoints: [{ lb_endpoints: [{ endpoint: { address: *inner } }] }]"#,
         cases: CODECS,
     },
 ];

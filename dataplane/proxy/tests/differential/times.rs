@@ -1,5 +1,5 @@
-//! Time-outs, retries and circuit breakers: what becomes of a request whose answer does not come, or
-//! not as it should.
+//! Time-outs, retries and circuit breakers: what becomes of a request whose answer does not come,
+//! or not as it should.
 
 use super::{ALL_UP, Case, Setting, differs, get, same};
 

@@ -27,8 +27,8 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Message>>) {
     while let Ok(length @ 1..) = stream.read(&mut chunk) {
         bytes.extend_from_slice(&chunk[..length]);
         while let Some(message) = wire::take(&mut bytes, false, false) {
+            seen.lock().expect("seen").push(message.clone());
             let (text, ends) = respond(&message);
-            seen.lock().expect("seen").push(message);
             if stream.write_all(text.as_bytes()).is_err() || ends {
                 return;
             }

@@ -10,6 +10,7 @@ use config::snapshot::{
     LogTarget, Operator, OtlpFormat, OtlpNode, Part, RouteAction, TcpProxy, Terminal,
 };
 
+use super::allocation::{allocations, terse};
 use super::fixture::{
     Proxy, cluster, echo, forward, manager, nobody, on_both, read_message, route, tcp_proxy,
     upstream,
@@ -187,27 +188,13 @@ fn a_connection_is_told_of_with_its_bytes() {
 #[test]
 fn a_request_that_is_logged_allocates_nothing_after_warm_up() {
     on_both(|which| {
-        let count = |requests: usize| {
-            let up = upstream(|mut stream| {
-                while stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-                    if stream.write_all(answer).is_err() {
-                        return;
-                    }
-                }
-            });
+        let logged = || {
             let mut manager = logging(0);
             manager.access_log.push(record(&facts()));
             let terminal = Terminal::Http(Arc::new(manager));
-            let proxy = Proxy::start(which, terminal, vec![cluster(0, &[up])]);
-            let mut client = proxy.connect();
-            for _ in 0..requests {
-                client.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
-                read_message(&mut client).expect("answered");
-            }
-            proxy.stop()
+            Proxy::start(which, terminal, vec![cluster(0, &[upstream(terse)])])
         };
-        let (few, many) = (count(500), count(4_500));
+        let (few, many) = (allocations(logged, 500), allocations(logged, 4_500));
         assert!(many < few + 20, "{which:?}: {few} for 500 requests, {many} for 4,500");
     });
 }

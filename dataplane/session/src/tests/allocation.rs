@@ -13,7 +13,7 @@ use super::mutual_tls::{SERVER, pair};
 use super::peer::{Message, Peer, server};
 
 /// Answers every head that comes with the same bytes, reading as little as it can.
-fn terse(mut stream: TcpStream) {
+pub(super) fn terse(mut stream: TcpStream) {
     let mut bytes = [0; 4096];
     while let Ok(1..) = stream.read(&mut bytes) {
         if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
@@ -31,7 +31,7 @@ fn ask(client: &mut TcpStream, times: usize) {
 }
 
 /// Allocations of a worker that serves so many requests.
-fn allocations(start: impl Fn() -> Proxy, requests: usize) -> u64 {
+pub(super) fn allocations(start: impl Fn() -> Proxy, requests: usize) -> u64 {
     let proxy = start();
     ask(&mut proxy.connect(), requests);
     proxy.stop()

@@ -12,6 +12,7 @@ use super::fixture::{
     Proxy, answer, cluster, forward, manager, nobody, on_both, read_message, route, tcp_proxy,
     upstream,
 };
+use super::retry::always;
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -122,15 +123,6 @@ fn rules() -> OutlierDetection {
     }
 }
 
-fn failing(mut stream: TcpStream) {
-    while read_message(&mut stream).is_some() {
-        let answer = b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n";
-        if stream.write_all(answer).is_err() {
-            return;
-        }
-    }
-}
-
 fn broken(mut stream: TcpStream) {
     let _ = read_message(&mut stream);
 }
@@ -138,7 +130,7 @@ fn broken(mut stream: TcpStream) {
 #[test]
 fn a_host_that_fails_is_left_alone() {
     on_both(|which| {
-        let bad = [upstream(failing), upstream(broken), nobody()];
+        let bad = [always("500 No").0, upstream(broken), nobody()];
         for bad in bad {
             let hosts = [upstream(answer("good")), bad];
             let outlier = Some(Arc::new(rules()));
@@ -156,17 +148,7 @@ fn a_host_that_fails_is_left_alone() {
 fn there_are_no_more_retries_than_the_cluster_allows() {
     on_both(|which| {
         for (max_retries, expected) in [(0, 1), (1, 3)] {
-            let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-            let counted = Arc::clone(&asked);
-            let host = upstream(move |mut stream: TcpStream| {
-                while read_message(&mut stream).is_some() {
-                    counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    let answer = b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n";
-                    if stream.write_all(answer).is_err() {
-                        return;
-                    }
-                }
-            });
+            let (host, asked) = always("503 No");
             let limits = CircuitBreakers { max_retries, ..CircuitBreakers::UNLIMITED };
             let cluster = Cluster { limits, ..cluster(0, &[host]) };
             let on_status = vec![(500, 599)];
@@ -175,7 +157,7 @@ fn there_are_no_more_retries_than_the_cluster_allows() {
             let proxy = start(which, vec![route("/", RouteAction::Forward(patient))], cluster);
             // One after the other: each retry is over before the next begins.
             assert!(get(&proxy, "").0.starts_with("HTTP/1.1 503"));
-            assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), expected, "{max_retries}");
+            assert_eq!(asked.lock().expect("times").len(), expected, "{max_retries}");
         }
     });
 }

@@ -13,7 +13,7 @@ use config::snapshot::*;
 use ring::start::Which;
 use tls::ServerContext;
 
-pub(super) use super::proxy::Proxy;
+pub(super) use super::proxy::{PATIENCE, Proxy};
 
 /// Runs a test on every driver that this machine has; says so where one is missing.
 pub(super) fn on_both(test: impl Fn(Which)) {
@@ -241,6 +241,11 @@ pub(super) fn nobody() -> SocketAddr {
     let address = socket.local_addr().expect("known").as_socket().expect("IPv4");
     std::mem::forget(socket);
     address
+}
+
+/// Bytes that tell where they belong.
+pub(super) fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 + at / 251) as u8).collect()
 }
 
 /// Sends back what comes until the peer finishes.

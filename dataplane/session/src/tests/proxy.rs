@@ -15,6 +15,9 @@ use tls::ServerContext;
 use super::fixture::{bound, listener_with, snapshot};
 use crate::{Control, Counter, Counters, LogDrain, LogQueue, Worker, WorkerSpec, log_queues};
 
+/// Longer than anything may take that is not broken, on a busy machine too.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What a worker held when it was stopped.
 #[derive(Debug, Default)]
 pub(super) struct Left {
@@ -106,7 +109,7 @@ impl Proxy {
 
     pub(super) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("the proxy accepts");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream
     }
 
@@ -166,7 +169,7 @@ impl Proxy {
 
     /// Waits until no more than so many connections to clients are there.
     pub(super) fn settles_down(&self, most: u64) {
-        for _ in 0..500 {
+        for _ in 0..PATIENCE.as_millis() / 10 {
             let total = self.counters.get(Counter::DownstreamTotal);
             if total - self.counters.get(Counter::DownstreamClosed) <= most {
                 return;
@@ -179,7 +182,7 @@ impl Proxy {
     /// Waits until connections to clients and upstreams are as many as expected.
     pub(super) fn settles(&self, down: u64, up: u64) {
         let open = |total, closed| self.counters.get(total) - self.counters.get(closed);
-        for _ in 0..500 {
+        for _ in 0..PATIENCE.as_millis() / 10 {
             let downs = open(Counter::DownstreamTotal, Counter::DownstreamClosed);
             let ups = open(Counter::UpstreamTotal, Counter::UpstreamClosed);
             if (downs, ups) == (down, up) {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use config::snapshot::{BackOff, HeaderChange, Retry, Route, RouteAction, Terminal};
 use ring::start::Which;
@@ -77,8 +77,8 @@ fn start(which: Which, routes: Vec<Route>, host: SocketAddr) -> Proxy {
     Proxy::start(which, terminal, vec![cluster(0, &[host])])
 }
 
-/// The pauses before twelve retries with these intervals.
-fn pauses(which: Which, back_off: BackOff) -> Vec<Duration> {
+/// The pauses before twelve retries with these intervals, in milliseconds.
+fn pauses(which: Which, back_off: BackOff) -> Vec<u128> {
     let (host, times) = always("503 No");
     let on_status = vec![(503, 503)];
     let retry = Retry { retries: 12, on_status, back_off, ..Retry::default() };
@@ -86,24 +86,37 @@ fn pauses(which: Which, back_off: BackOff) -> Vec<Duration> {
     assert!(get(&proxy).starts_with("HTTP/1.1 503"));
     let times = times.lock().expect("times");
     assert_eq!(times.len(), 13);
-    times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect()
 }
 
 #[test]
 fn retries_wait_as_the_route_says() {
     on_both(|which| {
         // Envoy's own interval would make it a second.
-        let short: Duration = pauses(which, BackOff { base_ms: 1, max_ms: 1 }).iter().sum();
-        assert!(short < Duration::from_millis(400), "{short:?}");
-        // A dozen random pauses below 400 ms, and a dozen that begin below 20 ms.
-        let long = pauses(which, BackOff { base_ms: 400, max_ms: 400 });
-        let longest = long.iter().max().expect("twelve").as_millis();
-        assert!((255..450).contains(&longest), "{long:?}");
-        let growing = pauses(which, BackOff { base_ms: 20, max_ms: 80 });
-        let (first, longest) = (growing[0].as_millis(), growing.iter().max().expect("twelve"));
-        assert!(first < 60 && longest.as_millis() < 130, "{growing:?}");
-        assert!(longest.as_millis() > 20, "they do not grow: {growing:?}");
+        once_holds(
+            || pauses(which, BackOff { base_ms: 1, max_ms: 1 }),
+            |pauses| pauses.iter().sum::<u128>() < 400,
+        );
+        // A dozen random pauses below 400 ms, and a dozen that begin below 20 ms and grow.
+        once_holds(
+            || pauses(which, BackOff { base_ms: 400, max_ms: 400 }),
+            |pauses| pauses.iter().max().is_some_and(|longest| (255..450).contains(longest)),
+        );
+        once_holds(
+            || pauses(which, BackOff { base_ms: 20, max_ms: 80 }),
+            |pauses| pauses[0] < 60 && pauses.iter().max().is_some_and(|it| (21..130).contains(it)),
+        );
     });
+}
+
+/// On a busy machine pauses are longer than they were meant to be: one try of several in which none
+/// is shows that they were meant so.
+fn once_holds(measure: impl Fn() -> Vec<u128>, holds: impl Fn(&[u128]) -> bool) {
+    let mut measured = Vec::new();
+    while measured.last().is_none_or(|last: &Vec<u128>| !holds(last)) {
+        assert!(measured.len() < 10, "{measured:?}");
+        measured.push(measure());
+    }
 }
 
 /// A cluster that takes no request: Envoy says so in a header, whatever the route does to headers.

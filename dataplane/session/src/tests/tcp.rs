@@ -4,12 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 
-use super::fixture::{Proxy, cluster, echo, nobody, on_both, tcp_proxy, upstream};
+use super::fixture::{Proxy, cluster, echo, nobody, on_both, pattern, tcp_proxy, upstream};
 use crate::Counter;
-
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at * 31 + at / 251) as u8).collect()
-}
 
 #[test]
 fn bytes_pass_both_ways() {

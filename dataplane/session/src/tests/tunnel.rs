@@ -202,13 +202,13 @@ fn an_upstream_that_does_not_know_extended_connect_is_not_asked() {
 fn what_is_not_let_through_is_refused() {
     on_both(|which| {
         let old = vec![cluster(0, &[upstream(agreeing)])];
-        let Terminal::Http(all) = terminal(false) else { return };
+        let Terminal::Http(all) = terminal(false) else { panic!("it ends in HTTP") };
         let mut manager = manager(Vec::new());
         manager.routes = match &all.routes {
             config::snapshot::Routes::Inline(table) => {
                 config::snapshot::Routes::Inline(Arc::clone(table))
             }
-            config::snapshot::Routes::Named(_) => return,
+            config::snapshot::Routes::Named(_) => panic!("they stand in the manager"),
         };
         let proxy = Proxy::start(which, Terminal::Http(Arc::new(manager)), old);
         let mut client = proxy.connect();
