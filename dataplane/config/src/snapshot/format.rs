@@ -329,7 +329,7 @@ impl Flags {
 
     /// These but for those.
     pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
+        Self { bits: self.bits & !other.bits, first: self.first }
     }
 
     /// The two have one in common.
