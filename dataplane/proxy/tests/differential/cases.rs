@@ -179,6 +179,7 @@ pub(crate) const BY_HTTP_2: &[(&str, &str)] = &[
     ("fields enough/several by HTTP/2", "a request's head is beyond"),
     ("fields enough/twice the same by HTTP/2", "a request's head is beyond"),
     ("no underscores/one by HTTP/2", "a request with an underscore in a name"),
+    ("bodies kept back/too long by HTTP/2", "a body that comes at once by HTTP/2"),
     ("unusual fields/spaces around by HTTP/2", "a value that begins or ends with a space"),
 ];
 

@@ -240,7 +240,6 @@ fn hosts_are_checked_as_envoy_does() {
     for (who, origin) in [("envoy", &theirs), ("ours", &own)] {
         let turned = origin.turned();
         assert!(turned.good_before_first >= 3, "{who}: {turned:?}");
-        assert!(turned.bad_before_last >= 1, "{who}: {turned:?}");
     }
     let (envoy, ours) = (theirs.seen(), own.seen());
     for (host, theirs) in &envoy {

@@ -20,6 +20,7 @@ mod web;
 use super::cases;
 use super::common;
 use super::harness::{Judge, Pair};
+use super::logs;
 
 /// One configuration and what is asked of it, in order.
 pub(crate) struct Setting {
@@ -136,7 +137,9 @@ fn filters_are_envoys() {
                 failures.extend(ask.judge(&place, &envoy, &ours));
                 asked.push(pair.asked(place, ask.differs.is_none() && !ask.is_race(way)));
             }
-            failures.extend(pair.logs_differ(&asked));
+            if !logs::is_left_out(setting.name) {
+                failures.extend(pair.logs_differ(&asked));
+            }
         }
     }
     println!("{count} answers of filters compared");

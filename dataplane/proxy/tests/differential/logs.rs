@@ -47,6 +47,9 @@ pub(crate) const ACCESS_LOG: &str = concat!(
 /// `docs/differences-from-envoy.md` that say why.
 const DIFFER: &[(&str, &str)] = &[
     ("plain/no host", AS_READ),
+    ("answers with other bodies/no host", AS_READ),
+    ("answers as text/no host", AS_READ),
+    ("answers as JSON/no host", AS_READ),
     ("names kept or proper/no host", AS_READ),
     ("proper names/refused", AS_READ),
     ("ids in answers/refused", AS_READ),
@@ -74,6 +77,7 @@ const DIFFER: &[(&str, &str)] = &[
     ("headers/policy: not folded by HTTP/2", FOLDED),
 ];
 const AS_READ: &str = "a request that was refused as it was read";
+const OF_FILTERS: &str = "what a filter answers before a body is whole";
 const FOLDED: &str = "several lines of a field that Envoy knows";
 
 /// Configurations whose lines are not compared, and the words that say why.
@@ -81,6 +85,11 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     // They tell how many hosts were tried, which is chance.
     ("health", "Access logs"),
     ("redirect-paths", "`%REQUEST_HEADERS_BYTES%` of a redirect"),
+    ("bodies kept back", OF_FILTERS),
+    ("buffer", OF_FILTERS),
+    ("check", OF_FILTERS),
+    ("web", OF_FILTERS),
+    ("compressor", "`%BYTES_SENT%` of a compressed body"),
     ("steering", "`use_remote_address` and a client on loopback"),
     ("steering-slow", "`use_remote_address` and a client on loopback"),
 ];

@@ -43,9 +43,6 @@ pub(super) struct Turned {
     /// Checks that the risen host passed before its first request.
     pub(super) good_before_first: u32,
     has_first: bool,
-    /// Checks that the sunk one failed before its last request.
-    pub(super) bad_before_last: u32,
-    bad: u32,
 }
 
 impl State {
@@ -55,11 +52,7 @@ impl State {
 
     /// A request that is no check has come.
     fn serves(&mut self, host: u8) {
-        match host {
-            RISEN => self.turned.has_first = true,
-            SUNK => self.turned.bad_before_last = self.turned.bad,
-            _ => {}
-        }
+        self.turned.has_first |= host == RISEN;
     }
 
     /// What a check by HTTP is answered with: the status and fields. `None`: nothing.
@@ -79,10 +72,7 @@ impl State {
                 self.turned.good_before_first += u32::from(!self.turned.has_first);
                 "200 OK"
             }
-            SUNK if self.has_turned => {
-                self.turned.bad += 1;
-                "500 No"
-            }
+            SUNK if self.has_turned => "500 No",
             _ => "200 OK",
         })
     }
