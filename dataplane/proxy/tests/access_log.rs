@@ -201,7 +201,7 @@ fn the_last_records_reach_their_collector() {
         proxy.ask(&format!("/{number:02}"));
     }
     proxy.signal(Signal::SIGTERM);
-    assert!(proxy.child.wait().expect("it ends").success());
+    assert!(proxy.running.0.wait().expect("it ends").success());
     let expected: Vec<_> = (0..20).map(|number| format!("/{number:02}")).collect();
     assert_eq!(bodies(&collector), expected);
 }
@@ -232,5 +232,5 @@ fn a_dead_collector_stops_no_request() {
     assert_eq!(figure("access_log.records.records_sent"), 0);
     assert_eq!(figure("access_logs.open_telemetry_access_log.logs_dropped"), dropped);
     proxy.signal(Signal::SIGTERM);
-    assert!(proxy.child.wait().expect("it ends").success());
+    assert!(proxy.running.0.wait().expect("it ends").success());
 }
