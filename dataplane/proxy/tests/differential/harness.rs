@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -139,6 +140,8 @@ impl Side {
         self.seen.lock().expect("seen").clear();
         let (answer, from) = curl::run(self.address, path, arguments)?;
         self.port.store(from, Ordering::Relaxed);
+        // Copies of a request may come later than its answer.
+        thread::sleep(Duration::from_millis(60));
         Some(Curled { answer, upstream: self.take_seen() })
     }
 
