@@ -291,8 +291,13 @@ pub(super) fn server(
     move |socket| {
         let (mut peer, mut seen) = (Peer::server(socket), Vec::new());
         while peer.turn() {
-            for (id, message) in peer.whole(&mut seen) {
-                answer(&mut peer, id, &message);
+            // An answer that waits for its window takes in what comes behind.
+            loop {
+                let whole = peer.whole(&mut seen);
+                if whole.is_empty() {
+                    break;
+                }
+                whole.iter().for_each(|(id, message)| answer(&mut peer, *id, message));
             }
         }
     }

@@ -13,6 +13,7 @@ use ring::start::Which;
 use super::fixture::{
     Proxy, answer, cluster, forward, manager, nobody, on_both, read_message, route, upstream,
 };
+use super::peer::{Peer, server};
 use crate::counters::Counter;
 
 fn http(forward: Forward) -> Terminal {
@@ -115,6 +116,35 @@ fn a_request_is_copied_whole() {
         }
         assert!(seen.try_recv().is_err(), "one copy each");
         assert_eq!(proxy.counters.get(Counter::UpstreamMirrored), 3);
+        assert_eq!(proxy.counters.get(Counter::UpstreamMirrorDropped), 0);
+    });
+}
+
+#[test]
+fn copies_by_http_2_find_room_whatever_is_answered() {
+    on_both(|which| {
+        let (told, seen) = channel();
+        let told = Arc::new(Mutex::new(told));
+        let wordy = server(move |peer, id, message| {
+            let told: Sender<_> = told.lock().expect("told").clone();
+            let _ = told.send((message.line.clone(), message.body.len()));
+            peer.answer(id, 200, &[], &vec![b'y'; 300_000], &[]);
+        });
+        let terse = server(|peer, id, _| peer.answer(id, 200, &[], b"ok", &[]));
+        let by_2 = |cluster| Cluster { protocol: UpstreamProtocol::Http2, ..cluster };
+        let clusters =
+            vec![by_2(cluster(0, &[upstream(terse)])), by_2(cluster(1, &[upstream(wordy)]))];
+        let proxy = Proxy::start(which, mirrored(vec![mirror(1)]), clusters);
+        let mut client = Peer::client(proxy.connect());
+        let body = vec![b'x'; 70_000];
+        // Their answers are more than the windows of their connection.
+        for _ in 0..20 {
+            let id = client.ask("POST", "/p", &[], Some(&body));
+            assert_eq!(client.wait(id).text(), "ok");
+            let (line, bytes) = seen.recv_timeout(PATIENCE).expect("a copy");
+            assert!(line.contains("x-shadow"), "{line}");
+            assert_eq!(bytes, body.len());
+        }
         assert_eq!(proxy.counters.get(Counter::UpstreamMirrorDropped), 0);
     });
 }
