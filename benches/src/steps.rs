@@ -98,6 +98,7 @@ fn facts() -> ConnectionFacts<'static> {
     ConnectionFacts {
         destination: SocketAddr::from(([10, 0, 0, 1], 9001)),
         source: SocketAddr::from(([10, 1, 2, 3], 40_000)),
+        direct: None,
         transport: Transport::Tls,
         sni: "outbound_.9080_._.reviews.default.svc.cluster.local",
         alpn: Protocols::NONE,

@@ -42,6 +42,7 @@ pub use envoy_types::pb::envoy::extensions::filters::http::rbac::v3 as http_rbac
 pub use envoy_types::pb::envoy::extensions::filters::http::router::v3 as router;
 pub use envoy_types::pb::envoy::extensions::filters::listener::http_inspector::v3 as http_inspector;
 pub use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3 as original_dst;
+pub use envoy_types::pb::envoy::extensions::filters::listener::proxy_protocol::v3 as proxy_protocol;
 pub use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3 as tls_inspector;
 pub use envoy_types::pb::envoy::extensions::filters::network::connection_limit::v3 as cx_limit;
 pub use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
@@ -51,6 +52,7 @@ pub use envoy_types::pb::envoy::extensions::filters::network::sni_cluster::v3 as
 pub use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
 pub use envoy_types::pb::envoy::extensions::http as http_extensions;
 pub use envoy_types::pb::envoy::extensions::network::dns_resolver::cares::v3 as cares_dns;
+pub use envoy_types::pb::envoy::extensions::transport_sockets::proxy_protocol::v3 as proxied;
 pub use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
 pub use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 pub use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream_http;

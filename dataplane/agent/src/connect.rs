@@ -4,9 +4,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use config::snapshot::UpstreamTransport;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpSocket;
+use config::snapshot::{ProxyVersion, UpstreamTransport};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// Any byte stream.
@@ -20,7 +20,7 @@ pub(crate) struct Way<'w> {
     pub(crate) target: SocketAddr,
     /// The local address to connect from.
     pub(crate) bind: Option<IpAddr>,
-    /// TLS or none.
+    /// TLS or none, and what stands before it.
     pub(crate) transport: &'w UpstreamTransport,
     /// The application protocols to offer; empty: the cluster's.
     pub(crate) alpn: &'w [Vec<u8>],
@@ -39,9 +39,12 @@ impl Way<'_> {
         if let Some(bind) = bind.filter(|bind| bind.is_ipv4() == target.is_ipv4()) {
             socket.bind((bind, 0).into())?;
         }
-        let stream = socket.connect(target).await?;
+        let mut stream = socket.connect(target).await?;
         stream.set_nodelay(true)?;
-        let UpstreamTransport::Tls(context) = transport else { return Ok(Box::new(stream)) };
+        if let Some(version) = transport.proxy() {
+            stream.write_all(&header(version, &stream)?).await?;
+        }
+        let Some(context) = transport.tls() else { return Ok(Box::new(stream)) };
         let (mut config, name) = context.settings().map_err(io::Error::other)?;
         if !alpn.is_empty() {
             Arc::make_mut(&mut config).alpn_protocols = alpn.to_vec();
@@ -54,9 +57,19 @@ impl Way<'_> {
 
     /// The scheme of requests.
     pub(crate) fn scheme(&self) -> &'static str {
-        match self.transport {
-            UpstreamTransport::Raw => "http",
-            UpstreamTransport::Tls(_) => "https",
-        }
+        if self.transport.tls().is_some() { "https" } else { "http" }
     }
+}
+
+/// The header of a proxy that speaks for itself: in version 1, as in Envoy, with its own addresses.
+fn header(version: ProxyVersion, stream: &TcpStream) -> io::Result<Vec<u8>> {
+    Ok(match version {
+        ProxyVersion::V1 => {
+            let (from, to) = (stream.local_addr()?, stream.peer_addr()?);
+            let kind = if from.is_ipv4() { "TCP4" } else { "TCP6" };
+            let ports = (from.port(), to.port());
+            format!("PROXY {kind} {} {} {} {}\r\n", from.ip(), to.ip(), ports.0, ports.1).into()
+        }
+        ProxyVersion::V2 => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec(),
+    })
 }

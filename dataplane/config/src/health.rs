@@ -122,13 +122,8 @@ pub struct Probe {
 impl Probe {
     /// Nothing about it has changed.
     pub fn is_same(&self, other: &Self) -> bool {
-        let same_transport = match (&self.transport, &other.transport) {
-            (UpstreamTransport::Raw, UpstreamTransport::Raw) => true,
-            (UpstreamTransport::Tls(one), UpstreamTransport::Tls(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        };
         let of = |probe: &Self| (probe.host, probe.target, probe.bind);
-        same_transport
+        self.transport.is_same(&other.transport)
             && of(self) == of(other)
             && (&self.cluster, &self.authority) == (&other.cluster, &other.authority)
             && self.check == other.check

@@ -8,6 +8,12 @@ pub const MAX_CLUSTERS: usize = 100_000;
 pub const MAX_ENDPOINTS: usize = 100_000;
 /// Transport matches of one cluster.
 pub const MAX_TRANSPORT_MATCHES: usize = 64;
+/// Addresses of one host that are tried one after the other, besides the first.
+pub const MAX_OTHERS: usize = 16;
+/// Lists of keys that one cluster tells its hosts apart by, and keys in one.
+pub const MAX_SELECTORS: usize = 32;
+/// See above.
+pub const MAX_SELECTOR_KEYS: usize = 16;
 /// Name servers of one resolver.
 pub const MAX_NAME_SERVERS: usize = 32;
 /// Names that one cluster looks up.

@@ -52,7 +52,7 @@ fn ranks(asked: &ChainMatch, facts: &ConnectionFacts<'_>) -> Ranks {
         server_name(&asked.server_names, facts.sni),
         option(asked.transport, facts.transport),
         protocol(&asked.alpn, facts),
-        prefix(&asked.direct_source_prefixes, source),
+        prefix(&asked.direct_source_prefixes, facts.direct_peer().ip()),
         source_type(asked.source_type, facts),
         prefix(&asked.source_prefixes, source),
         port(&asked.source_ports, facts.source.port()),

@@ -11,14 +11,23 @@ use wire::head::Head;
 pub struct ConnectionFacts<'c> {
     /// Where the client meant to go: the original destination if the listener restores it.
     pub destination: SocketAddr,
-    /// The direct peer.
+    /// The client: the direct peer, or whom a proxy in front has named (PROXY protocol).
     pub source: SocketAddr,
+    /// The direct peer where that is somebody else.
+    pub direct: Option<SocketAddr>,
     /// What the inspectors have found; `Raw` where none ran.
     pub transport: Transport,
     /// The server name of the ClientHello, empty if there is none.
     pub sni: &'c str,
     /// The application protocols: offered in the ClientHello, or found by the HTTP inspector.
     pub alpn: Protocols<'c>,
+}
+
+impl ConnectionFacts<'_> {
+    /// The other end of the socket.
+    pub fn direct_peer(&self) -> SocketAddr {
+        self.direct.unwrap_or(self.source)
+    }
 }
 
 /// A list of application protocols in whatever form the asker has it.

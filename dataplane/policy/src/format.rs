@@ -95,6 +95,7 @@ fn fact(fact: Fact, facts: &Facts<'_>, out: &mut Vec<u8>) -> bool {
         Fact::DownstreamPeerUriSan => list(client.peer, |peer| &peer.uris, out),
         Fact::DownstreamTlsVersion => of_peer(client.peer, |peer| peer.version, out),
         Fact::DownstreamTransportFailureReason => bytes(client.failure.as_bytes(), out),
+        Fact::FirstSpeaker => bytes(course.first.as_bytes(), out),
         Fact::FilterChainName => bytes(client.chain.as_bytes(), out),
         Fact::LocalReplyBody => {
             out.extend_from_slice(course.body);

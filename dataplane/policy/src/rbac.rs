@@ -100,7 +100,7 @@ fn is(asked: &Principal, facts: &RequestFacts<'_>) -> bool {
         Principal::Or(some) => some.iter().any(|asked| is(asked, facts)),
         Principal::Not(asked) => !is(asked, facts),
         Principal::Authenticated(name) => authenticated(name.as_ref(), facts.peer),
-        Principal::DirectRemoteIp(net) => within(net, facts.connection.source.ip()),
+        Principal::DirectRemoteIp(net) => within(net, facts.connection.direct_peer().ip()),
         Principal::RemoteIp(net) => within(net, facts.remote),
         Principal::Header(asked) => facts.head.is_some_and(|head| matcher::header(asked, head)),
         Principal::Path(asked) => path(asked, facts),

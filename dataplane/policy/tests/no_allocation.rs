@@ -173,6 +173,7 @@ fn listener() -> Listener {
         bound: None,
         use_original_dst: false,
         original_dst: true,
+        proxy_protocol: None,
         tls_inspector: None,
         http_inspector: None,
         inspect_timeout: None,
@@ -197,6 +198,7 @@ fn serve(world: &World, head: &mut Head) {
     let connection = ConnectionFacts {
         destination: SocketAddr::from(([10, 0, 0, 2], 9080)),
         source: SocketAddr::from(([10, 0, 0, 1], 40000)),
+        direct: None,
         transport: Transport::Tls,
         sni: "reviews",
         alpn: Protocols::Wire(b"\x0eistio-http/1.1\x05istio"),

@@ -27,6 +27,12 @@ mod http2;
 mod logs;
 #[path = "differential/otlp.rs"]
 mod otlp;
+#[path = "differential/proxied.rs"]
+mod proxied;
+#[path = "differential/servers.rs"]
+mod servers;
+#[path = "differential/subsets.rs"]
+mod subsets;
 #[path = "differential/upstream.rs"]
 mod upstream;
 #[path = "differential/wire.rs"]
@@ -234,6 +240,21 @@ fn hosts_are_chosen_from_as_envoy_does() {
 }
 
 #[test]
+fn hosts_are_found_by_metadata_as_envoy_does() {
+    let Some(judge) = Judge::find("hosts_are_found_by_metadata_as_envoy_does") else { return };
+    let backends = balance::backends();
+    let pair = Pair::start(&judge, "subsets", &subsets::configuration(&backends));
+    let (count, different) = subsets::differences(&pair);
+    println!("{count} cases compared");
+    assert!(
+        different.is_empty(),
+        "{} of {count} differ\n{}",
+        different.len(),
+        different.join("\n")
+    );
+}
+
+#[test]
 fn hosts_are_ejected_as_envoy_does() {
     let Some(judge) = Judge::find("hosts_are_ejected_as_envoy_does") else { return };
     let backends = balance::backends();
@@ -268,6 +289,36 @@ fn records_by_otlp_are_envoys() {
     }
     assert_eq!(envoy.heads, ours.heads);
     println!("{} cases compared, {many} records", asked.len());
+}
+
+#[test]
+fn servers_are_asked_for_as_envoy_does() {
+    let Some(judge) = Judge::find("servers_are_asked_for_as_envoy_does") else { return };
+    let pair = Pair::start(&judge, "servers", &servers::bootstrap());
+    for case in servers::CASES {
+        let (envoy, ours) = servers::ask(&pair, case);
+        assert_eq!(envoy, ours, "{case:?}");
+    }
+    println!("{} cases compared", servers::CASES.len());
+}
+
+#[test]
+fn proxies_are_believed_and_told_as_envoy_does() {
+    let Some(judge) = Judge::find("proxies_are_believed_and_told_as_envoy_does") else { return };
+    let (mut failures, mut count) = (Vec::new(), 0);
+    for setting in proxied::SETTINGS {
+        let pair = Pair::start(&judge, setting.name, &setting.bootstrap());
+        for case in setting.cases {
+            count += 1;
+            let (envoy, ours) = pair.ask(case);
+            if envoy != ours {
+                let name = setting.name;
+                failures.push(format!("{name} {case:?}:\n  envoy {envoy:#?}\n  ours  {ours:#?}"));
+            }
+        }
+    }
+    println!("{count} cases compared");
+    assert!(failures.is_empty(), "{} of {count} differ\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]

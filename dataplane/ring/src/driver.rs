@@ -129,8 +129,19 @@ pub struct Connect {
     pub from: Option<IpAddr>,
     /// When to give up.
     pub deadline: Nanos,
-    /// Seconds of idleness after which TCP probes the peer; `None` for the kernel's default (off).
-    pub keepalive_s: Option<u32>,
+    /// Whether and how TCP probes a peer that is silent; `None` for the kernel's default (off).
+    pub keepalive: Option<Keepalive>,
+}
+
+/// How TCP probes a peer that is silent; what is not said is the kernel's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Seconds of silence before the first probe.
+    pub idle_s: Option<u32>,
+    /// Seconds from one probe to the next.
+    pub interval_s: Option<u32>,
+    /// So many without an answer end the connection.
+    pub probes: Option<u32>,
 }
 
 /// One worker's kernel. All calls are made from the worker's own thread.

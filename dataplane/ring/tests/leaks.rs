@@ -129,7 +129,7 @@ impl<D: Driver> Storm<D> {
         if self.random.below(4) == 0 {
             to.set_port(1);
         }
-        let connect = Connect { to, from: None, deadline, keepalive_s: None };
+        let connect = Connect { to, from: None, deadline, keepalive: None };
         let socket = self.driver.connect(&connect, Tag(1)).unwrap();
         self.enter(socket);
     }

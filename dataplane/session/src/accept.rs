@@ -146,7 +146,9 @@ impl<D: Driver> Worker<D> {
         let port = down.facts.destination.port();
         let (tls, http) = (&down.listener.tls_inspector, &down.listener.http_inspector);
         let runs = |rule: &Option<_>| rule.as_ref().is_some_and(|rule| runs_on(rule, port));
-        let inspects = runs(tls) || runs(http);
+        let proxied = down.listener.proxy_protocol.as_ref();
+        down.awaits_proxy = proxied.is_some_and(|rules| runs_on(&rules.rule, port));
+        let inspects = runs(tls) || runs(http) || down.awaits_proxy;
         if inspects {
             down.state = DownState::Inspecting;
             down.io.arm(&mut self.io.driver);

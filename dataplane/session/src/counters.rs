@@ -32,6 +32,12 @@ counters! {
     DownstreamHttp2 => "downstream_cx_http2_total",
     /// No filter chain matched.
     NoFilterChain => "no_filter_chain_match",
+    /// Connections of silent clients whose upstream spoke first, before the inspectors gave up.
+    ServerFirst => "inspect_server_first",
+    /// Of those whose upstream was connected early for that, the ones of which the client spoke.
+    ClientFirst => "inspect_client_first",
+    /// Connections that did not begin with the header of the PROXY protocol that they must have.
+    ProxyProtocolError => "downstream_cx_proxy_proto_error",
     /// TLS handshakes with clients that succeeded.
     DownstreamTlsHandshakes => "downstream_tls_handshake",
     /// TLS connections of clients that were refused or broken.

@@ -40,10 +40,12 @@ pub(crate) struct Down {
     pub(crate) held: Held,
     pub(crate) state: DownState,
     pub(crate) timer: Option<Timer>,
-    /// When the timer rings, while it is set for patience.
+    /// When the timer rings, while it is set for patience; when the inspectors give up.
     pub(crate) rings_at: Nanos,
     /// What logs want to know of it, where there are any.
     pub(crate) record: Option<Box<ConnectionRecord>>,
+    /// A proxy in front is still to tell of the client.
+    pub(crate) awaits_proxy: bool,
 }
 
 // Ten thousand clients may be idle: what few of them have stands behind a pointer.
@@ -53,6 +55,8 @@ const _: () = assert!(size_of::<Down>() <= 224);
 pub(crate) enum DownState {
     /// Its first bytes are being looked at.
     Inspecting,
+    /// The same, and those of the upstream that a silent client gets: who speaks first decides.
+    Ahead(Box<TcpSide>),
     /// TLS is being agreed on.
     Handshaking,
     /// It is one too many, and ends soon.
@@ -83,11 +87,27 @@ pub(crate) struct Hello {
     /// Application protocols that the client offers, or that the inspector found.
     /// As a list on the wire: each name behind a byte of length.
     pub(crate) alpn: Vec<u8>,
+    /// The other end of the socket, where a proxy there has named somebody else.
+    pub(crate) direct: Option<SocketAddr>,
 }
 
 impl Facts {
     pub(crate) fn new(destination: SocketAddr, source: SocketAddr) -> Self {
-        Self { destination, source, transport: ChainTransport::Raw, hello: None }
+        let transport = ChainTransport::Raw;
+        Self { destination, source, transport, hello: None }
+    }
+
+    /// The other end of the socket, where that is not the client.
+    pub(crate) fn direct(&self) -> Option<SocketAddr> {
+        self.hello.as_ref()?.direct
+    }
+
+    /// The peer is a proxy that speaks for this client, or for itself.
+    pub(crate) fn speak_for(&mut self, ends: Option<(SocketAddr, SocketAddr)>) {
+        if let Some((source, destination)) = ends {
+            self.hello.get_or_insert_default().direct = Some(self.source);
+            (self.source, self.destination) = (source, destination);
+        }
     }
 
     pub(crate) fn connection(&self) -> ConnectionFacts<'_> {
@@ -96,6 +116,7 @@ impl Facts {
         ConnectionFacts {
             destination: self.destination,
             source: self.source,
+            direct: self.direct(),
             transport: self.transport,
             sni,
             alpn: Protocols::Wire(alpn),
@@ -116,6 +137,7 @@ impl Down {
             timer: None,
             rings_at: Nanos(0),
             record: None,
+            awaits_proxy: false,
         }
     }
 
@@ -126,7 +148,8 @@ impl Down {
             DownState::Inspecting => self.held.is_empty(),
             // A handshake has its deadline, and a request right behind it.
             // HTTP/2 says good-bye before it goes.
-            DownState::Handshaking
+            DownState::Ahead(_)
+            | DownState::Handshaking
             | DownState::Dismissed
             | DownState::Tcp(_)
             | DownState::Http2(_) => false,
@@ -136,7 +159,7 @@ impl Down {
     /// It holds bytes that can only be used when something else has moved.
     fn is_waiting(&self) -> bool {
         let looks = match &self.state {
-            DownState::Inspecting => true,
+            DownState::Inspecting | DownState::Ahead(_) => true,
             DownState::Http(http) => matches!(http.phase, Phase::Preface),
             _ => false,
         };
@@ -214,7 +237,7 @@ impl<D: Driver> Worker<D> {
     fn use_held(&mut self, key: Key) {
         let Some(down) = self.downs.get(key) else { return };
         match &down.state {
-            DownState::Inspecting => self.inspect(key),
+            DownState::Inspecting | DownState::Ahead(_) => self.inspect(key),
             DownState::Handshaking => {}
             DownState::Dismissed => self.drop_held(key),
             DownState::Tcp(_) => self.pass_up(key),
@@ -227,6 +250,10 @@ impl<D: Driver> Worker<D> {
         match &down.state {
             // Nothing was said that could be answered.
             DownState::Inspecting | DownState::Handshaking | DownState::Dismissed => {
+                self.close_down(key);
+            }
+            DownState::Ahead(_) => {
+                self.leave_ahead(key);
                 self.close_down(key);
             }
             DownState::Tcp(_) => self.finish_up(key),
@@ -244,6 +271,7 @@ impl<D: Driver> Worker<D> {
             DownState::Http(_) => !down.held.is_empty() || down.io.receiving() == Receiving::Paused,
             DownState::Http2(_) => true,
             DownState::Inspecting
+            | DownState::Ahead(_)
             | DownState::Handshaking
             | DownState::Dismissed
             | DownState::Tcp(_) => false,
@@ -265,6 +293,7 @@ impl<D: Driver> Worker<D> {
     fn partner_of(&self, key: Key) -> Option<Key> {
         match &self.downs.get(key)?.state {
             DownState::Inspecting
+            | DownState::Ahead(_)
             | DownState::Handshaking
             | DownState::Dismissed
             | DownState::Http2(_) => None,
@@ -295,6 +324,9 @@ impl<D: Driver> Worker<D> {
 
     /// Chooses the filter chain by what is known now, and begins it.
     pub(crate) fn choose_chain(&mut self, key: Key) {
+        if self.goes_on_ahead(key) {
+            return;
+        }
         let Some(down) = self.downs.get_mut(key) else { return };
         let Some(chain) = chain::select(&down.listener, &down.facts.connection()) else {
             self.io.counters.count(Counter::NoFilterChain);
@@ -393,7 +425,8 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         down.timer = None;
         match &down.state {
-            DownState::Inspecting => self.on_inspect_timeout(key),
+            DownState::Inspecting => self.on_inspect_alarm(key),
+            DownState::Ahead(_) => self.on_inspect_timeout(key),
             DownState::Handshaking => self.abort_down(key),
             DownState::Dismissed => self.close_down(key),
             DownState::Tcp(_) => self.on_tcp_alarm(key),
@@ -433,7 +466,7 @@ impl<D: Driver> Worker<D> {
         self.io.rearm(&mut down.timer, None, Alarm::Down(key));
         match &mut down.state {
             DownState::Inspecting | DownState::Handshaking | DownState::Dismissed => {}
-            DownState::Tcp(tcp) => {
+            DownState::Tcp(tcp) | DownState::Ahead(tcp) => {
                 if let Some(up) = tcp.up.take() {
                     self.close_up(up);
                 }

@@ -80,6 +80,18 @@ impl Held {
         Ok(again)
     }
 
+    /// Drops so many bytes from the front.
+    pub(crate) fn advance(&mut self, mut count: usize) {
+        while count > 0
+            && let Some(mut bytes) = self.pop()
+        {
+            let taken = count.min(bytes.len());
+            bytes.advance(taken);
+            count -= taken;
+            self.put_back(bytes);
+        }
+    }
+
     /// Appends a copy of all of it.
     pub(crate) fn copy_to(&self, out: &mut Vec<u8>) {
         self.pieces.iter().for_each(|piece| out.extend_from_slice(piece));

@@ -4,21 +4,20 @@ use config::snapshot::Transport;
 use ring::Key;
 use ring::driver::Driver;
 use wire::detect::{self, Detected, Http};
+use wire::proxy_protocol::{self, Header, Heard};
 
 use crate::accept::runs_on;
+use crate::counters::Counter;
 use crate::down::Down;
 use crate::limits::INSPECT_MAX;
 use crate::worker::Worker;
 
 impl<D: Driver> Worker<D> {
-    pub(crate) fn arm_inspect_timeout(&mut self, key: Key) {
-        let Some(down) = self.downs.get(key) else { return };
-        let at = down.listener.inspect_timeout.map(|limit| self.io.driver.now().after(limit));
-        self.set_down_deadline(key, at);
-    }
-
     /// Looks at what has come so far; goes on when it is enough to choose a chain.
     pub(crate) fn inspect(&mut self, key: Key) {
+        if !self.hear_proxy(key) {
+            return;
+        }
         let Some(down) = self.downs.get_mut(key) else { return };
         let gathered = &mut self.io.gathered;
         gathered.clear();
@@ -31,6 +30,43 @@ impl<D: Driver> Worker<D> {
             Look::Http if is_full => self.choose_chain(key),
             Look::Tls | Look::Http => self.rearm_down(key),
         }
+    }
+
+    /// Takes in what a proxy in front tells of the client. False: the client has not had its turn
+    /// yet, or never will.
+    fn hear_proxy(&mut self, key: Key) -> bool {
+        let Some(down) = self.downs.get_mut(key).filter(|down| down.awaits_proxy) else {
+            return true;
+        };
+        let Some(rules) = &down.listener.proxy_protocol else { return true };
+        let gathered = &mut self.io.gathered;
+        gathered.clear();
+        down.held.copy_to(gathered);
+        let allowed = proxy_protocol::Allowed { v1: rules.v1, v2: rules.v2 };
+        let why = match proxy_protocol::read(gathered, allowed) {
+            Heard::More if gathered.len() < INSPECT_MAX => {
+                self.rearm_down(key);
+                return false;
+            }
+            Heard::More => "it is too long",
+            Heard::Absent if rules.is_optional => {
+                down.awaits_proxy = false;
+                return true;
+            }
+            Heard::Absent => "there is none",
+            Heard::Malformed(why) => why,
+            Heard::Header(Header { length, ends }) => {
+                down.awaits_proxy = false;
+                down.held.advance(length);
+                down.facts.speak_for(ends);
+                self.arm_head_start(key);
+                return true;
+            }
+        };
+        self.io.counters.count(Counter::ProxyProtocolError);
+        tracing::debug!(source = %down.facts.source, why, "no header of the PROXY protocol");
+        self.close_down(key);
+        false
     }
 
     /// The client said nothing, or not enough, in time.

@@ -9,6 +9,7 @@
 //! refusal has a reason that log, counter and reply share; a request sees one snapshot only.
 
 mod accept;
+mod ahead;
 mod bulk;
 mod counters;
 mod decide;
@@ -26,11 +27,13 @@ pub mod limits;
 mod local;
 mod log;
 mod mirror;
+mod names;
 mod outlier;
 mod partial;
 mod patience;
 mod pool;
 mod queue;
+mod race;
 mod record;
 mod request;
 mod response;
@@ -40,6 +43,7 @@ mod serving;
 mod share;
 mod stream;
 mod tcp;
+mod through;
 mod transport;
 mod tunnel;
 mod up;

@@ -40,6 +40,14 @@ pub const RELAY_BODY_MIN: u64 = 256 * 1024;
 /// What inspectors look at before they give up: the largest ClientHello that is accepted.
 pub const INSPECT_MAX: usize = 16 * 1024;
 
+/// What a client that speaks first has to say comes with its connection. One that has said nothing
+/// for so long may wait for its server, see `ahead`.
+pub const HEAD_START: Duration = Duration::from_millis(10);
+
+/// What one address of a host has before the next is tried beside it (Envoy's, and RFC 8305's upper
+/// bound is 2 s).
+pub const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
+
 /// A request body that waits for its upstream connection may be so large.
 pub const BODY_WAITING_MAX: usize = 64 * 1024;
 
@@ -121,3 +129,7 @@ pub const TLS_PIECES: usize = 8;
 pub const TLS_OVERHEAD: usize = 64;
 /// The largest sealed record (RFC 8446, 5.2) with its header.
 pub const TLS_RECORD_MAX: usize = 5 + 16 * 1024 + 256;
+
+/// Server names that requests have chosen, kept by a worker so that they are not made anew. Those
+/// beyond are used all the same.
+pub const SERVER_NAMES_MAX: usize = 4096;

@@ -36,6 +36,8 @@ pub(crate) struct ConnectionRecord {
     pub(crate) upstream_local: Option<SocketAddr>,
     pub(crate) failure: &'static str,
     pub(crate) attempts: u32,
+    /// Who has spoken first, where that was waited for.
+    pub(crate) first: &'static str,
 }
 
 impl ConnectionRecord {
@@ -139,6 +141,7 @@ impl<D: Driver> Worker<D> {
             flags: record.flags,
             details: record.details,
             termination: &record.termination,
+            first: record.first,
             ..facts.course
         };
         let cluster = record.cluster.and_then(|id| self.clusters.cluster(id));

@@ -3,7 +3,6 @@
 //! A copy is a stream like any other, without a client. It never holds up the request that it is a
 //! copy of: where it cannot keep up, it is given up.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use config::snapshot::{ClusterId, Mirror, RouteAction};
@@ -11,6 +10,7 @@ use policy::deadline::Limits;
 use policy::{mirror, route};
 use ring::Key;
 use ring::driver::Driver;
+use upstream::Ends;
 use wire::head::Head;
 
 use crate::counters::Counter;
@@ -35,8 +35,8 @@ pub(crate) struct Mirroring {
 /// What a copy knows of the request that it is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Copied {
-    /// Where the client wanted to go.
-    pub(crate) destination: SocketAddr,
+    /// Where the client is, and where it wanted to go.
+    pub(crate) ends: Ends,
     /// The client speaks HTTP/2.
     is_http2: bool,
 }
@@ -111,11 +111,13 @@ impl<D: Driver> Worker<D> {
             return;
         };
         let Some(down) = self.downs.get(stream.down) else { return };
-        let copied =
-            Copied { destination: down.facts.destination, is_http2: stream.returning.is_some() };
+        let ends = (down.facts.source, down.facts.destination);
+        let copied = Copied { ends, is_http2: stream.returning.is_some() };
         let mut copy = stream.copy(copied, to);
         let head = &mut self.io.head;
-        mirror::prepare(head, mirror, copied.destination.ip());
+        mirror::prepare(head, mirror, ends.1.ip());
+        let server = self.names.of_field(cluster, head);
+        copy.server = server.or_else(|| self.names.of_authority(cluster, head));
         copy.form = stream.form.towards(head, (cluster.http1.names, cluster.http1.absolute_target));
         copy.form.put_on(head);
         let pool = self.io.driver.pool();
@@ -133,6 +135,16 @@ impl<D: Driver> Worker<D> {
         self.send_request(copy);
         if is_done {
             self.on_request_done(copy);
+        }
+    }
+
+    /// Where the client is of the request, or of the one that it is a copy of, and where it wanted
+    /// to go.
+    pub(crate) fn ends_of(&self, key: Key) -> Option<Ends> {
+        let stream = self.streams.get(key)?;
+        match self.downs.get(stream.down) {
+            Some(down) => Some((down.facts.source, down.facts.destination)),
+            None => stream.copied().map(|copied| copied.ends),
         }
     }
 

@@ -1,31 +1,33 @@
 //! Connections to upstreams: opened by right, lent, given back, closed.
 
-use std::net::SocketAddr;
-
-use config::snapshot::ClusterId;
+use config::snapshot::{ClusterId, Labels, TcpProbes};
 use policy::reply::Reason;
 use ring::Key;
-use ring::driver::{Connect, Driver};
-use upstream::{Lease, NoHost, Pick, Release};
+use ring::driver::{Connect, Driver, Keepalive};
+use upstream::{Ends, Lease, NoHost, Pick, Release};
 
 use crate::counters::Counter;
 use crate::keys::{Alarm, NOBODY, Owner};
+use crate::race::Race;
 use crate::transport::{Receiving, Transport};
 use crate::up::{Answers, For, Speaks, Up, UpState};
 use crate::worker::Worker;
 
 impl<D: Driver> Worker<D> {
-    /// Chooses a host, by the hash if there is one, and begins to connect to it.
-    pub(crate) fn open_up(
+    /// Chooses a host for a client between these ends, by the hash if there is one, and begins to
+    /// connect to it.
+    pub(crate) fn open_up<'l>(
         &mut self,
-        cluster: ClusterId,
-        wanted: SocketAddr,
+        (cluster, labels): (ClusterId, impl FnOnce() -> Option<&'l Labels>),
+        ends: Ends,
         hash: Option<u64>,
         purpose: For,
     ) -> Result<Key, Reason> {
         let random = self.io.random.next();
         let random = hash.unwrap_or(random);
-        let pick = self.clusters.pick(cluster, Some(wanted), random).map_err(reason_of)?;
+        let pick = self.clusters.pick_among(cluster, Some(ends.1), random, labels);
+        let pick = pick.map_err(reason_of)?;
+        let pick = self.clusters.set_apart(pick, None, ends).map_err(reason_of)?;
         let lease = self.clusters.open(pick.host).map_err(reason_of)?;
         self.dial(&pick, lease, purpose, Speaks::Http1)
     }
@@ -58,8 +60,12 @@ impl<D: Driver> Worker<D> {
         let deadline = now.after(cluster.connect_timeout);
         let ends_at = cluster.max_connection_duration.map(|limit| now.after(limit));
         let answers = Answers::of(cluster);
-        let (to, from, keepalive_s) = (pick.address, pick.bind, cluster.keepalive_s);
-        let connect = Connect { to, from, deadline, keepalive_s };
+        let (to, from) = (pick.address, pick.bind);
+        let keepalive = cluster.tcp_probes.map(|probes| {
+            let TcpProbes { idle_s, interval_s, probes } = probes;
+            Keepalive { idle_s, interval_s, probes }
+        });
+        let connect = Connect { to, from, deadline, keepalive };
         let Ok(socket) = self.io.driver.connect(&connect, Owner::Up(NOBODY).tag()) else {
             self.io.counters.count(Counter::UpstreamConnectFail);
             return Err(Reason::ConnectionFailure);
@@ -70,6 +76,8 @@ impl<D: Driver> Worker<D> {
             lease,
             speaks,
             transport,
+            race: self.clusters.others(pick.host).map(|others| Race::new(others, connect)),
+            told: self.clusters.told(pick.host).map(Box::new),
             deadline,
             address: to,
             timer: None,
@@ -83,6 +91,7 @@ impl<D: Driver> Worker<D> {
         };
         self.io.counters.count(Counter::UpstreamTotal);
         self.io.driver.retag(socket, Owner::Up(key).tag());
+        self.arm_race(key);
         Ok(key)
     }
 
@@ -159,6 +168,9 @@ impl<D: Driver> Worker<D> {
     fn forget_up(&mut self, key: Key) -> Option<Up> {
         let mut up = self.ups.remove(key)?;
         self.io.counters.count(Counter::UpstreamClosed);
+        for socket in up.race.take().into_iter().flat_map(|race| race.sockets()) {
+            self.io.driver.reset(socket);
+        }
         self.io.rearm(&mut up.timer, None, Alarm::Up(key));
         self.give_back(up.lease, key);
         Some(up)
@@ -173,5 +185,6 @@ pub(crate) fn reason_of(none: NoHost) -> Reason {
             Reason::NoHealthyUpstream
         }
         NoHost::Overflow => Reason::UpstreamOverflow,
+        NoHost::BadName => Reason::ConnectionFailure,
     }
 }

@@ -407,7 +407,7 @@ impl<'w> Teller<'w> {
         format::Client {
             id: self.id,
             remote: Some(facts.source),
-            source: Some(facts.source),
+            source: Some(facts.direct().unwrap_or(facts.source)),
             local: Some(facts.destination),
             direct_local: self.arrived,
             sni: facts.connection().sni,

@@ -313,6 +313,7 @@ impl<D: Driver> Worker<D> {
         let facts = facts.flatten();
         let facts = facts.as_ref();
         let attempt = Attempt { manager, table, found: &found, attempt: 1, timeout, facts };
+        let server = self.names.of_field(cluster, &self.io.head);
         headers::forward(&mut self.io.head, &attempt);
         if continues {
             self.io.head.remove_known(Known::Expect);
@@ -327,15 +328,15 @@ impl<D: Driver> Worker<D> {
         let hash = hashes.then(|| self.hash(forward, down, &mut cookies)).flatten();
         let Some(entry) = self.streams.get_mut(stream) else { return };
         let framing = entry.request_framing;
+        let server = server.or_else(|| self.names.of_authority(cluster, &self.io.head));
         entry.take_form(&mut self.io.head, manager, forward, up_form);
         let Some(encoded) = encode::request(self.io.driver.pool(), &self.io.head, framing) else {
             return self.reply(asker, Reason::UpstreamOverflow);
         };
-        entry.request_head = encoded;
         entry.keep_request(&mut self.io.head);
-        entry.cluster = to;
+        (entry.request_head, entry.cluster, entry.server) = (encoded, to, server);
         (entry.hash, entry.set_cookies) = (hash, cookies);
-        entry.follow(forward, manager.stream_idle_timeout, terms);
+        entry.follow(forward, weighted, manager.stream_idle_timeout, terms);
         let is_done = entry.is_request_done;
         let has_mirrors = !forward.mirrors.is_empty();
         entry.taken = Some(taken);

@@ -3,9 +3,10 @@
 //! A stream joins a client's connection and an upstream's. The codecs know only bytes of their own
 //! connection; what belongs to the exchange as a whole (route, attempts, deadline) stands here.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use config::snapshot::{ClusterId, Forward, Point, Retry, RouteAction};
+use config::snapshot::{ClusterId, Forward, Point, Retry, RouteAction, Weighted};
 use policy::deadline::Limits;
 use policy::reply::{self, Reason, Reply};
 use policy::steer::Terms;
@@ -50,8 +51,12 @@ pub(crate) struct Stream {
     /// The route, once it is found.
     pub(crate) taken: Option<Taken>,
     pub(crate) cluster: ClusterId,
+    /// Which of the route's clusters it is.
+    part: usize,
     /// What says which host of a hashing cluster serves it.
     pub(crate) hash: Option<u64>,
+    /// The server that it is for, where its cluster goes by that.
+    pub(crate) server: Option<Rc<str>>,
     /// Cookies that were made for the client, to be hashed by.
     pub(crate) set_cookies: Vec<Vec<u8>>,
     /// The request's head as it goes up; kept for another attempt.
@@ -139,7 +144,9 @@ impl Stream {
             is_safe: matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE"),
             taken: None,
             cluster: NO_CLUSTER,
+            part: 0,
             hash: None,
+            server: None,
             set_cookies: Vec::new(),
             request_head: Buf::empty(),
             form: RequestForm::default(),
@@ -186,8 +193,16 @@ impl Stream {
         }
     }
 
-    /// Takes what the route says about time and attempts.
-    pub(crate) fn follow(&mut self, forward: &Forward, idle_limit: Option<Duration>, terms: Terms) {
+    /// Takes what the route says about time and attempts; `to` is its cluster that was chosen.
+    pub(crate) fn follow(
+        &mut self,
+        forward: &Forward,
+        to: &Weighted,
+        idle_limit: Option<Duration>,
+        terms: Terms,
+    ) {
+        let part = forward.clusters.iter().position(|one| std::ptr::eq(one, to));
+        self.part = part.unwrap_or_default();
         let Terms { limits, retry: own, answers_204 } = terms;
         let retry = own.as_deref().or(forward.retry.as_ref());
         self.retries_left = retry.map_or(0, |retry| retry.retries);
@@ -300,17 +315,14 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn send_request(&mut self, key: Key) {
         let now = self.io.driver.now();
         let random = self.io.random.next();
+        let Some(ends) = self.ends_of(key) else { return };
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let wanted = match self.downs.get(stream.down) {
-            Some(down) => Some(down.facts.destination),
-            None => stream.copied().map(|copied| copied.destination),
-        };
-        if wanted.is_none() {
-            return;
-        }
         stream.attempts += 1;
         let random = stream.hash.unwrap_or(random);
-        let pick = match self.clusters.pick(stream.cluster, wanted, random) {
+        let labels = || Some(&stream.forward()?.clusters.get(stream.part)?.subset);
+        let picked = self.clusters.pick_among(stream.cluster, Some(ends.1), random, labels);
+        let apart = |pick| self.clusters.set_apart(pick, stream.server.as_ref(), ends);
+        let pick = match picked.and_then(apart) {
             Ok(pick) => pick,
             Err(none) => return self.fail(key, reason_of(none)),
         };

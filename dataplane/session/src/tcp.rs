@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use config::snapshot::{ClusterId, TcpProxy};
+use config::snapshot::{ClusterId, Flag, Flags, TcpProxy};
 use policy::reply::Reason;
 use policy::{hash, route};
-use ring::driver::{Driver, RelayEnd, Relayed};
+use ring::driver::{Driver, Nanos, RelayEnd, Relayed};
 use ring::{Buf, Key};
 use upstream::Outcome;
 
 use crate::bulk;
 use crate::counters::Counter;
-use crate::down::DownState;
+use crate::down::{Down, DownState};
 use crate::transport::Receiving;
 use crate::up::{For, UpState};
 use crate::worker::Worker;
@@ -21,9 +21,13 @@ pub(crate) struct TcpSide {
     pub(crate) up: Option<Key>,
     proxy: Arc<TcpProxy>,
     cluster: ClusterId,
+    /// Which of the proxy's clusters it is.
+    part: usize,
     attempts_left: u32,
     /// Bytes flow: set with the first event after the connection stands, cleared by the idle alarm.
     active: bool,
+    /// It is closed then, whatever happens.
+    ends_at: Option<Nanos>,
     /// What the relays had moved when the idle alarm last looked.
     relayed_seen: u64,
     /// The client has finished and the upstream was told.
@@ -41,33 +45,50 @@ impl TcpSide {
 
 impl<D: Driver> Worker<D> {
     pub(crate) fn begin_tcp(&mut self, key: Key, proxy: &Arc<TcpProxy>) {
-        let random = self.io.random.next();
-        let chosen = || {
-            let chosen = route::weighted(&proxy.clusters, proxy.total_weight, random);
-            chosen.map(|weighted| weighted.cluster)
-        };
-        let Some(cluster) = self.cluster_by_sni(key).unwrap_or_else(chosen) else {
+        let Some(side) = self.tcp_side(key, proxy) else {
             self.note_refused(key, Reason::ClusterNotFound);
             return self.abort_down(key);
         };
-        let now = self.io.driver.now();
         let Some(down) = self.downs.get_mut(key) else { return };
+        down.state = DownState::Tcp(Box::new(side));
+        self.arm_tcp_idle(key);
+        self.connect_tcp(key);
+    }
+
+    /// What a connection is proxied by this proxy with; `None`: there is no cluster for it.
+    pub(crate) fn tcp_side(&mut self, key: Key, proxy: &Arc<TcpProxy>) -> Option<TcpSide> {
+        let random = self.io.random.next();
+        let (cluster, part) = match self.cluster_by_sni(key) {
+            // Nothing of its metadata is known here.
+            Some(named) => (named?, usize::MAX),
+            None => {
+                let chosen = route::weighted(&proxy.clusters, proxy.total_weight, random)?;
+                let part = proxy.clusters.iter().position(|one| std::ptr::eq(one, chosen));
+                (chosen.cluster, part.unwrap_or_default())
+            }
+        };
+        let now = self.io.driver.now();
+        let ends_at = proxy.max_duration.map(|span| {
+            let jitter = proxy.jitter_percent / 100.0;
+            now.after(span.mul_f64(1.0 + self.io.random.share() * jitter))
+        });
+        let down = self.downs.get_mut(key)?;
         down.begin_record(&proxy.access_log, now);
         if let Some(record) = &mut down.record {
             record.cluster = Some(cluster);
         }
-        down.state = DownState::Tcp(Box::new(TcpSide {
+        Some(TcpSide {
             up: None,
             proxy: Arc::clone(proxy),
             cluster,
+            part,
             attempts_left: proxy.max_connect_attempts.max(1),
             active: true,
+            ends_at,
             relayed_seen: 0,
             finished_up: false,
             finished_down: false,
-        }));
-        self.arm_tcp_idle(key);
-        self.connect_tcp(key);
+        })
     }
 
     /// The cluster that is named as the server that the client asks for. `None`: its chain does not
@@ -82,28 +103,33 @@ impl<D: Driver> Worker<D> {
     /// Connects, or tries again; gives up when there is nowhere to go.
     pub(crate) fn connect_tcp(&mut self, key: Key) {
         let Some(down) = self.downs.get_mut(key) else { return };
-        let DownState::Tcp(tcp) = &mut down.state else { return };
+        let ends = (down.facts.source, down.facts.destination);
+        let Some(tcp) = down.tcp_mut() else { return };
         tcp.up = None;
         if tcp.attempts_left == 0 {
-            if let Some(record) = &mut down.record {
+            if self.leave_ahead(key) {
+                return;
+            }
+            if let Some(record) = self.downs.get_mut(key).and_then(|down| down.record.as_mut()) {
                 record.exhausted();
             }
             return self.abort_down(key);
         }
         tcp.attempts_left -= 1;
-        let (cluster, wanted) = (tcp.cluster, down.facts.destination);
+        let cluster = tcp.cluster;
         let hashes = tcp.proxy.hash_source
             && self.clusters.cluster(cluster).is_some_and(|found| found.policy.is_hashing());
-        let hash = hashes.then(|| hash::address(down.facts.source.ip()));
-        match self.open_up(cluster, wanted, hash, For::Tcp(key)) {
+        let hash = hashes.then(|| hash::address(ends.0.ip()));
+        let (part, proxy) = (tcp.part, Arc::clone(&tcp.proxy));
+        let labels = || proxy.clusters.get(part).map(|chosen| &chosen.subset);
+        match self.open_up((cluster, labels), ends, hash, For::Tcp(key)) {
             Ok(up) => {
-                if let Some(down) = self.downs.get_mut(key)
-                    && let DownState::Tcp(tcp) = &mut down.state
-                {
+                if let Some(tcp) = self.downs.get_mut(key).and_then(Down::tcp_mut) {
                     tcp.up = Some(up);
                 }
                 self.note_tcp_host(key, up);
             }
+            Err(_) if self.leave_ahead(key) => {}
             Err(reason) => {
                 tracing::debug!(?reason, "no upstream for a TCP connection");
                 self.note_refused(key, reason);
@@ -148,6 +174,7 @@ impl<D: Driver> Worker<D> {
 
     /// The upstream's bytes to the client.
     pub(crate) fn pass_down(&mut self, key: Key, bytes: &mut Vec<Buf>) {
+        self.hear_server(key);
         let Some(down) = self.downs.get_mut(key) else { return };
         if let DownState::Tcp(tcp) = &mut down.state {
             tcp.active = true;
@@ -179,6 +206,7 @@ impl<D: Driver> Worker<D> {
 
     /// The upstream has closed its side: the client hears of it after the last byte.
     pub(crate) fn finish_down(&mut self, key: Key) {
+        self.hear_server(key);
         let Some(down) = self.downs.get_mut(key) else { return };
         let DownState::Tcp(tcp) = &mut down.state else { return };
         if tcp.finished_down {
@@ -255,18 +283,27 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn arm_tcp_idle(&mut self, key: Key) {
+    pub(crate) fn arm_tcp_idle(&mut self, key: Key) {
+        let now = self.io.driver.now();
         let Some(down) = self.downs.get(key) else { return };
         let DownState::Tcp(tcp) = &down.state else { return };
-        let at = tcp.proxy.idle_timeout.map(|limit| self.io.driver.now().after(limit));
+        let idle = tcp.proxy.idle_timeout.map(|limit| now.after(limit));
+        let at = [idle, tcp.ends_at].into_iter().flatten().min();
         self.set_down_deadline(key, at);
     }
 
     /// Looks whether anything has moved since the last look; if not, the connection is dead. A
     /// look a period, instead of a timer moved with each byte.
     pub(crate) fn on_tcp_alarm(&mut self, key: Key) {
+        let now = self.io.driver.now();
         let Some(down) = self.downs.get_mut(key) else { return };
         let DownState::Tcp(tcp) = &mut down.state else { return };
+        if tcp.ends_at.is_some_and(|at| at <= now) {
+            if let Some(record) = &mut down.record {
+                record.flags = record.flags.with(Flags::of(Flag::DurationTimeout));
+            }
+            return self.close_down(key);
+        }
         let upward = self.io.driver.relayed(down.io.socket);
         let up = tcp.up.and_then(|up| self.ups.get(up));
         let downward = up.map_or(0, |up| self.io.driver.relayed(up.io.socket));

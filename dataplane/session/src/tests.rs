@@ -1,6 +1,7 @@
 //! A worker on a real driver, with real sockets on both sides, on io_uring and on epoll alike.
 
 mod access_log;
+mod ahead;
 mod allocation;
 mod balance;
 mod bodies;
@@ -28,5 +29,6 @@ mod splits;
 mod stalled;
 mod storm;
 mod tcp;
+mod through;
 mod tunnel;
 mod upgrade;

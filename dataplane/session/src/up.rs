@@ -2,21 +2,24 @@
 
 use std::net::SocketAddr;
 
-use config::snapshot::{Cluster, UpstreamTransport};
+use config::snapshot::{Cluster, ProxyVersion, UpstreamTransport};
 use policy::reply::Reason;
 use ring::driver::{Driver, Failure, Nanos, Op, Socket, What};
 use ring::{Buf, Key, Timer};
 use tls::ClientContext;
-use upstream::{Lease, Outcome};
+use upstream::{Ends, Lease, Outcome};
 use wire::h1::Limits;
 use wire::head::NameForm;
+use wire::proxy_protocol;
 
 use crate::counters::Counter;
 use crate::form::{kept, of_http1};
 use crate::h2::Http2Up;
 use crate::keys::Alarm;
 use crate::limits::UNSENT_HIGH;
+use crate::race::Race;
 use crate::response::Client;
+use crate::through::Asking;
 use crate::transport::{Fault, Receiving, Side, Transport};
 use crate::worker::Worker;
 
@@ -30,6 +33,10 @@ pub(crate) struct Up {
     pub(crate) speaks: Speaks,
     /// What the socket will speak once it is connected.
     pub(crate) transport: UpstreamTransport,
+    /// The host's other addresses, while the connection is being made.
+    pub(crate) race: Option<Box<Race>>,
+    /// Whom it tells of before that.
+    pub(crate) told: Option<Box<Ends>>,
     /// Connection and handshake must be done by then.
     pub(crate) deadline: Nanos,
     /// The host's address.
@@ -74,6 +81,8 @@ pub(crate) enum UpState {
     Http(Client),
     /// It serves many requests.
     Http2(Box<Http2Up>),
+    /// An HTTP proxy behind it is asked for a proxied connection.
+    Asking(Box<Asking>),
     /// It is one half of a proxied connection; the other half's key.
     Tcp(Key),
 }
@@ -115,6 +124,19 @@ impl Up {
         self.lease.requests > 1
     }
 
+    /// Says whom the connection is for.
+    fn tell<D: Driver>(&mut self, version: ProxyVersion, driver: &mut D) -> Result<(), Fault> {
+        let version = match version {
+            ProxyVersion::V1 => proxy_protocol::Version::V1,
+            ProxyVersion::V2 => proxy_protocol::Version::V2,
+        };
+        let mut header = Vec::new();
+        proxy_protocol::write(version, self.told.as_deref().copied(), &mut header);
+        let mut bytes = driver.pool().take(header.len()).ok_or(Fault::Memory)?;
+        bytes.extend(&header);
+        self.io.send(driver, bytes.freeze())
+    }
+
     /// The transport stands, and HTTP/2 is what to speak over it.
     fn is_h2(&self) -> bool {
         match self.speaks {
@@ -138,7 +160,13 @@ impl Speaks {
 
 impl<D: Driver> Worker<D> {
     pub(crate) fn on_up(&mut self, key: Key, socket: Socket, what: What) {
-        let Some(up) = self.ups.get_mut(key).filter(|up| up.io.socket == socket) else { return };
+        let has_connected = matches!(what, What::Connected);
+        if self.ups.get(key).is_some_and(|up| up.io.socket != socket)
+            && !self.wins_race(key, socket, has_connected)
+        {
+            return;
+        }
+        let Some(up) = self.ups.get_mut(key) else { return };
         match what {
             What::Connected => self.on_connected(key),
             What::Data(bytes) => self.on_up_data(key, bytes),
@@ -158,6 +186,7 @@ impl<D: Driver> Worker<D> {
                 UpState::Tcp(down) => self.on_relayed_down(key, down, relayed),
                 _ => self.on_relayed_response(key, relayed),
             },
+            What::Failed(failure) if self.goes_on_racing(key, failure) => {}
             What::Failed(failure) if failure.op == Op::Connect => {
                 self.on_broken(key, Broken::Connect(failure));
             }
@@ -167,9 +196,15 @@ impl<D: Driver> Worker<D> {
     }
 
     fn on_connected(&mut self, key: Key) {
+        self.end_race(key);
         let Some(up) = self.ups.get_mut(key) else { return };
         let UpState::Connecting(purpose) = up.state else { return };
-        let UpstreamTransport::Tls(context) = &up.transport else {
+        if let Some(version) = up.transport.proxy()
+            && let Err(fault) = up.tell(version, &mut self.io.driver)
+        {
+            return self.on_up_fault(key, &fault);
+        }
+        let Some(context) = up.transport.tls() else {
             return self.on_up_ready(key, purpose);
         };
         let offer = up.speaks.offer(context);
@@ -199,8 +234,11 @@ impl<D: Driver> Worker<D> {
                 up.io.arm(&mut self.io.driver);
                 self.attach(stream, key);
             }
+            For::Tcp(down) if self.ask_through(key, down) => {}
             For::Tcp(down) => {
-                up.state = UpState::Tcp(down);
+                if let Some(up) = self.ups.get_mut(key) {
+                    up.state = UpState::Tcp(down);
+                }
                 self.on_tcp_connected(key, down);
             }
         }
@@ -258,6 +296,7 @@ impl<D: Driver> Worker<D> {
                     self.on_response_bytes(key, bytes, left > 0);
                 });
             }
+            Some(UpState::Asking(_)) => self.on_asked(key, plain),
             // Nobody has asked anything: whatever this is, the connection cannot be trusted.
             Some(UpState::Idle) => self.discard(key),
             Some(UpState::Connecting(_) | UpState::Handshaking(_)) | None => {}
@@ -275,7 +314,9 @@ impl<D: Driver> Worker<D> {
             UpState::Connecting(_) => {}
             UpState::Handshaking(_) => self.on_broken(key, Broken::Tls),
             UpState::Idle => self.discard(key),
-            UpState::Http(_) | UpState::Http2(_) => self.on_broken(key, Broken::Eof),
+            UpState::Http(_) | UpState::Http2(_) | UpState::Asking(_) => {
+                self.on_broken(key, Broken::Eof);
+            }
             UpState::Tcp(down) => self.finish_down(*down),
         }
     }
@@ -302,7 +343,10 @@ impl<D: Driver> Worker<D> {
                 self.rearm_down(down);
             }
             UpState::Http2(_) => self.ready_ups.push(key),
-            UpState::Connecting(_) | UpState::Handshaking(_) | UpState::Idle => {}
+            UpState::Connecting(_)
+            | UpState::Handshaking(_)
+            | UpState::Asking(_)
+            | UpState::Idle => {}
         }
     }
 
@@ -315,6 +359,7 @@ impl<D: Driver> Worker<D> {
             UpState::Http2(_)
             | UpState::Connecting(_)
             | UpState::Handshaking(_)
+            | UpState::Asking(_)
             | UpState::Idle => None,
         };
         let taker = down.and_then(|down| self.downs.get(down));
@@ -369,6 +414,10 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn on_up_alarm(&mut self, key: Key) {
         let Some(up) = self.ups.get_mut(key) else { return };
         up.timer = None;
+        if self.on_race_alarm(key) {
+            return;
+        }
+        let Some(up) = self.ups.get_mut(key) else { return };
         if matches!(up.state, UpState::Connecting(_) | UpState::Handshaking(_)) {
             let failure = Failure { op: Op::Connect, errno: ETIMEDOUT };
             self.on_broken(key, Broken::Connect(failure));
@@ -390,21 +439,35 @@ impl<D: Driver> Worker<D> {
             UpState::Http(_) => self.on_response_broken(key, broken == Broken::Eof),
             UpState::Http2(_) => self.end_up_h2(key, Reason::ConnectionTermination),
             UpState::Connecting(purpose) | UpState::Handshaking(purpose) => {
-                let (purpose, host) = (*purpose, up.lease.host);
-                self.note_unconnected(purpose, words_of(broken));
-                self.io.counters.count(Counter::UpstreamConnectFail);
-                self.fail_waiters(key, why(broken));
-                self.discard(key);
-                match purpose {
-                    For::Tcp(down) => {
-                        self.observe_host(host, Outcome::Failed);
-                        self.connect_tcp(down);
-                    }
-                    For::Stream(stream) => self.on_connect_failed(stream, why(broken)),
-                }
-                self.fail_failed();
+                let purpose = *purpose;
+                self.on_unconnected(key, purpose, broken);
+            }
+            UpState::Asking(asking) => {
+                let purpose = For::Tcp(asking.down);
+                self.on_unconnected(key, purpose, broken);
             }
         }
+    }
+
+    /// The HTTP proxy behind it does not let the bytes pass.
+    pub(crate) fn on_unasked(&mut self, key: Key) {
+        self.on_broken(key, Broken::Failed);
+    }
+
+    fn on_unconnected(&mut self, key: Key, purpose: For, broken: Broken) {
+        let Some(host) = self.ups.get(key).map(|up| up.lease.host) else { return };
+        self.note_unconnected(purpose, words_of(broken));
+        self.io.counters.count(Counter::UpstreamConnectFail);
+        self.fail_waiters(key, why(broken));
+        self.discard(key);
+        match purpose {
+            For::Tcp(down) => {
+                self.observe_host(host, Outcome::Failed);
+                self.connect_tcp(down);
+            }
+            For::Stream(stream) => self.on_connect_failed(stream, why(broken)),
+        }
+        self.fail_failed();
     }
 
     /// Whoever the connection was made for is told why it could not be.

@@ -25,6 +25,7 @@ use crate::h2::Returning;
 use crate::keys::{Alarm, Owner};
 use crate::limits::{DOWNSTREAM_MAX, LISTENERS_MAX, STREAMS_MAX, TRIM_BYTES, UPSTREAM_MAX};
 use crate::log::Lines;
+use crate::names::Names;
 use crate::record::Record;
 use crate::stream::Stream;
 use crate::transport::Scratch;
@@ -138,6 +139,8 @@ pub struct Worker<D: Driver> {
     pub(crate) held_ups: Vec<Key>,
     /// What connections have taken of limits on their number.
     pub(crate) places: Places,
+    /// Servers that requests name.
+    pub(crate) names: Names,
     /// Where lines of access logs go.
     pub(crate) lines: Option<Lines>,
     pub(crate) draining: bool,
@@ -189,6 +192,7 @@ impl<D: Driver> Worker<D> {
             copies: 0,
             held_ups: Vec::new(),
             places: Places::new(),
+            names: Names::default(),
             lines: None,
             draining: false,
             turn: 0,
@@ -346,6 +350,12 @@ impl Random {
     /// As many bits as a UUID has.
     pub(crate) fn wide(&mut self) -> u128 {
         (u128::from(self.next()) << 64) | u128::from(self.next())
+    }
+
+    /// A random part of 1.
+    pub(crate) fn share(&mut self) -> f64 {
+        // A share of 2^32 is even enough.
+        f64::from((self.next() >> 32) as u32) / f64::from(u32::MAX)
     }
 }
 

@@ -24,8 +24,11 @@ use crate::verify::{Rules, Verifier};
 /// Servers whose sessions one context remembers, if it resumes at all.
 const SESSIONS_MAX: usize = 256;
 
+/// The same for a context that knows one server only.
+const SESSIONS_OF_ONE: usize = 8;
+
 /// `UpstreamTlsContext`, as far as it is understood.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ClientSpec {
     /// What is shown to a server that asks. `None`: nothing.
     pub identity: Option<Arc<Slot<Identity>>>,
@@ -48,6 +51,8 @@ pub struct ClientContext {
     name: ServerName<'static>,
     rules: Arc<Rules>,
     provider: Arc<CryptoProvider>,
+    /// Servers whose sessions it remembers.
+    sessions: usize,
     built: ArcSwapOption<Built>,
 }
 
@@ -69,7 +74,25 @@ impl ClientContext {
         let name = server_name(spec.sni.as_deref())?;
         let provider = compile_provider(&spec.parameters)?;
         let rules = Arc::new(Rules::new(spec.san.clone(), true));
-        Ok(Self { spec, name, rules, provider, built: ArcSwapOption::empty() })
+        let (sessions, built) = (SESSIONS_MAX, ArcSwapOption::empty());
+        Ok(Self { spec, name, rules, provider, sessions, built })
+    }
+
+    /// The same for one server: it is asked for by the name `sni` if there is one, and its
+    /// certificate must have the name `san` besides what is asked of it anyway. Sessions with it
+    /// are resumed under these names alone.
+    pub fn for_server(&self, sni: Option<&str>, san: Option<&str>) -> Result<Self, TlsError> {
+        let mut spec = self.spec.clone();
+        if let Some(sni) = sni {
+            spec.sni = Some(sni.to_owned());
+        }
+        let name = server_name(spec.sni.as_deref())?;
+        let rules = match san {
+            Some(san) => Arc::new(self.rules.for_server(san)),
+            None => self.rules.clone(),
+        };
+        let (provider, sessions) = (self.provider.clone(), SESSIONS_OF_ONE);
+        Ok(Self { spec, name, rules, provider, sessions, built: ArcSwapOption::empty() })
     }
 
     /// Whether the secrets that a handshake needs are there.
@@ -151,7 +174,7 @@ impl ClientContext {
         config.enable_secret_extraction = true;
         // A server that selects what was not offered is still refused.
         config.resumption = match self.spec.parameters.resumption {
-            true => Resumption::in_memory_sessions(SESSIONS_MAX),
+            true => Resumption::in_memory_sessions(self.sessions),
             false => Resumption::disabled(),
         };
         Ok(Built { generations, verifier, config: Arc::new(config) })

@@ -1,7 +1,9 @@
 //! The few facts that are read out of an end-entity certificate.
 
+use std::net::IpAddr;
+
 use rustls_pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::session::TlsError;
 use crate::subject;
@@ -13,6 +15,8 @@ pub(crate) struct Leaf {
     pub(crate) uris: Vec<String>,
     /// DNS names in order.
     pub(crate) dns: Vec<String>,
+    /// IP addresses in order.
+    pub(crate) addresses: Vec<IpAddr>,
     /// RFC 2253 form of the subject.
     pub(crate) subject: String,
     /// Seconds since the epoch.
@@ -45,9 +49,23 @@ impl Leaf {
         Ok(Self {
             uris: end.valid_uri_names().map(str::to_owned).collect(),
             dns: end.valid_dns_names().map(str::to_owned).collect(),
+            addresses: addresses(&x509),
             subject: subject::rfc2253(x509.subject()),
             not_before: x509.validity().not_before.timestamp(),
             not_after: x509.validity().not_after.timestamp(),
         })
     }
+}
+
+fn addresses(certificate: &X509Certificate<'_>) -> Vec<IpAddr> {
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let names = names.into_iter().flat_map(|names| &names.value.general_names);
+    let addresses = names.filter_map(|name| match name {
+        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
+            Ok(four) => Some(four.into()),
+            Err(_) => <[u8; 16]>::try_from(*bytes).ok().map(IpAddr::from),
+        },
+        _ => None,
+    });
+    addresses.collect()
 }

@@ -24,7 +24,7 @@ pub enum SanKind {
     Uri,
     /// DNS names.
     Dns,
-    /// URI and DNS names alike: the older, untyped `match_subject_alt_names`.
+    /// URI and DNS names and IP addresses alike: the older, untyped `match_subject_alt_names`.
     Any,
 }
 
@@ -59,14 +59,20 @@ impl SanMatch {
         Self { kind: SanKind::Dns, pattern: SanPattern::Exact(name.into()), ignore_case: true }
     }
 
+    /// A name of any kind that is exactly this one: of a server, as a request names it.
+    pub fn server(name: impl Into<String>) -> Self {
+        Self { kind: SanKind::Any, pattern: SanPattern::Exact(name.into()), ignore_case: false }
+    }
+
     /// Whether one of the certificate's names is accepted.
     pub(crate) fn accepts(&self, leaf: &Leaf) -> bool {
         let uri = || leaf.uris.iter().any(|name| self.accepts_uri(name));
         let dns = || leaf.dns.iter().any(|name| self.accepts_dns(name));
+        let address = || leaf.addresses.iter().any(|ip| self.accepts_uri(&ip.to_string()));
         match self.kind {
             SanKind::Uri => uri(),
             SanKind::Dns => dns(),
-            SanKind::Any => uri() || dns(),
+            SanKind::Any => uri() || dns() || address(),
         }
     }
 

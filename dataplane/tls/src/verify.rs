@@ -23,12 +23,23 @@ use crate::session::TlsError;
 #[derive(Debug)]
 pub(crate) struct Rules {
     san: Vec<SanMatch>,
+    /// A name that the certificate must have besides, whatever the roots are.
+    server: Option<SanMatch>,
     certificate_required: bool,
 }
 
 impl Rules {
     pub(crate) fn new(san: Vec<SanMatch>, certificate_required: bool) -> Self {
-        Self { san, certificate_required }
+        Self { san, server: None, certificate_required }
+    }
+
+    /// The same for a server whose certificate must have this name too.
+    pub(crate) fn for_server(&self, name: &str) -> Self {
+        Self {
+            san: self.san.clone(),
+            server: Some(SanMatch::server(name)),
+            certificate_required: self.certificate_required,
+        }
     }
 
     /// Names without roots prove nothing, so they are refused when a context is built.
@@ -46,11 +57,12 @@ impl Rules {
     }
 
     fn accept_names(&self, leaf: &Leaf) -> Result<(), Error> {
-        if self.san.is_empty() || self.san.iter().any(|san| san.accepts(leaf)) {
-            return Ok(());
-        }
+        let lists = [self.san.as_slice(), self.server.as_slice()];
+        let is_refused =
+            |list: &&[SanMatch]| !list.is_empty() && !list.iter().any(|san| san.accepts(leaf));
+        let Some(wanted) = lists.into_iter().find(is_refused) else { return Ok(()) };
         let presented: Vec<_> = leaf.uris.iter().chain(&leaf.dns).map(String::as_str).collect();
-        let wanted: Vec<_> = self.san.iter().map(|san| format!("{:?}", san.pattern)).collect();
+        let wanted: Vec<_> = wanted.iter().map(|san| format!("{:?}", san.pattern)).collect();
         let mismatch = SanMismatch { presented: presented.join(", "), wanted: wanted.join(", ") };
         Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(mismatch)))))
     }
@@ -158,6 +170,9 @@ impl ServerCertVerifier for Verifier {
                 self.provider.signature_verification_algorithms.all,
             )?;
             self.rules.accept_names(&leaf)?;
+        } else if self.rules.server.is_some() {
+            // As in Envoy: a name that nobody vouches for proves nothing.
+            return Err(Error::InvalidCertificate(CertificateError::UnknownIssuer));
         }
         Ok(ServerCertVerified::assertion())
     }

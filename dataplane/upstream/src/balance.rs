@@ -13,6 +13,8 @@ pub(crate) struct Balancer {
     levels: Vec<Level>,
     /// Until then a host's weight may grow by itself (0: none does).
     slow_until_ns: u64,
+    /// Localities have no shares here, whatever the cluster says.
+    pub(crate) is_flat: bool,
 }
 
 /// One priority.
@@ -67,7 +69,8 @@ impl Balancer {
         let loads = load::divide(&counts, trust);
         for ((level, load), priority) in self.levels.iter_mut().zip(loads).zip(0..) {
             (level.load, level.table) = (load, None);
-            let members = Members { hosts, order, priority, cluster, is_slow };
+            let by_locality = cluster.balance.by_locality && !self.is_flat;
+            let members = Members { hosts, order, priority, cluster, is_slow, by_locality };
             let all = load.is_panic.then_some(());
             level.preferred.rebuild(&members, all.map_or(Some(Health::Healthy), |()| None));
             level.degraded.rebuild(&members, Some(Health::Degraded));
@@ -163,6 +166,7 @@ struct Members<'a, K> {
     priority: u32,
     cluster: &'a Cluster,
     is_slow: bool,
+    by_locality: bool,
 }
 
 impl<K> Members<'_, K> {
@@ -205,7 +209,7 @@ impl Source {
         self.turns.clear();
         self.is_fresh = true;
         let endpoints = &members.cluster.endpoints;
-        self.is_parted = members.cluster.balance.by_locality && !endpoints.localities.is_empty();
+        self.is_parted = members.by_locality && !endpoints.localities.is_empty();
         if !self.is_parted {
             return;
         }

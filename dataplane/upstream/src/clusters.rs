@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use config::snapshot::{Cluster, ClusterId, Health, Snapshot, UpstreamTransport};
+use config::snapshot::{Cluster, ClusterId, Health, Labels, Snapshot, UpstreamTransport};
 
 use crate::host::{Host, HostId, IDLE_MAX, Idle, Lease, Life, Release, Request, Wants};
 use crate::joint::Process;
@@ -54,6 +54,7 @@ impl<K: Copy + Eq> Clusters<K> {
                 state.breaker.set(cluster.limits, self.worker, self.workers);
                 state.join(cluster, &self.process, self.workers);
             }
+            state.rebuild();
         }
     }
 
@@ -83,8 +84,19 @@ impl<K: Copy + Eq> Clusters<K> {
         wanted: Option<SocketAddr>,
         random: u64,
     ) -> Result<Pick, NoHost> {
+        self.pick_among(cluster, wanted, random, || None)
+    }
+
+    /// The same among those hosts that have these labels, where the cluster has subsets.
+    pub fn pick_among<'l>(
+        &mut self,
+        cluster: ClusterId,
+        wanted: Option<SocketAddr>,
+        random: u64,
+        labels: impl FnOnce() -> Option<&'l Labels>,
+    ) -> Result<Pick, NoHost> {
         let state = self.states.get_mut(cluster.0 as usize).ok_or(NoHost::UnknownCluster)?;
-        let (slot, compiled) = state.pick(wanted, random)?;
+        let (slot, compiled) = state.pick(wanted, random, labels)?;
         let bind = compiled.bind;
         let host = state.id(cluster, slot).ok_or(NoHost::Gone)?;
         let address = state.host(host).ok_or(NoHost::Gone)?.address;
@@ -104,8 +116,13 @@ impl<K: Copy + Eq> Clusters<K> {
     /// The name that the configuration gives the host (`Endpoint.hostname`), if it does.
     pub fn hostname(&self, host: HostId) -> Option<&Arc<str>> {
         let state = self.states.get(host.cluster.0 as usize)?;
-        let found = state.hosts.get(host.slot as usize)?;
-        found.hostname.as_ref().filter(|_| found.generation == host.generation)
+        state.whole(host)?.hostname.as_ref()
+    }
+
+    /// Where the host is besides, in the order to try.
+    pub fn others(&self, host: HostId) -> Option<&Arc<[SocketAddr]>> {
+        let state = self.states.get(host.cluster.0 as usize)?;
+        state.whole(host)?.others.as_ref()
     }
 
     /// Counts a request to a host, until [`Self::end`].
@@ -115,7 +132,11 @@ impl<K: Copy + Eq> Clusters<K> {
         if !state.breaker.may_request() {
             return Err(NoHost::Overflow);
         }
-        state.host(host).ok_or(NoHost::Gone)?.requests += 1;
+        let found = state.host(host).ok_or(NoHost::Gone)?;
+        found.requests += 1;
+        if let Some(parent) = found.parent.and_then(|at| state.hosts.get_mut(at as usize)) {
+            parent.requests += 1;
+        }
         state.breaker.requests += 1;
         state.tell_active(worker);
         Ok(Request { host })
@@ -127,6 +148,9 @@ impl<K: Copy + Eq> Clusters<K> {
         let Some(state) = self.state(request.host) else { return };
         let Some(host) = state.host(request.host) else { return };
         host.requests = host.requests.saturating_sub(1);
+        if let Some(parent) = host.parent.and_then(|at| state.hosts.get_mut(at as usize)) {
+            parent.requests = parent.requests.saturating_sub(1);
+        }
         state.breaker.requests = state.breaker.requests.saturating_sub(1);
         state.tell_active(worker);
         state.settle(request.host.slot);
@@ -230,6 +254,7 @@ impl<K: Copy + Eq> Clusters<K> {
                 state.hosts.iter_mut().for_each(|host| host.evict(until, evicted));
             }
             state.make_room(evicted);
+            state.sweep_twins();
             state.sweep();
             state.swept = false;
         }

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::snapshot::{ClusterId, Health, UpstreamTransport};
+use config::snapshot::{ClusterId, Health, Labels, UpstreamTransport};
 
 use crate::joint::Watch;
 use crate::outlier::Counted;
+use crate::twin::Ends;
 
 /// Idle connections that are kept to one host on one worker. What is released beyond is closed.
 pub const IDLE_MAX: usize = 4096;
@@ -92,6 +93,8 @@ pub(crate) struct Shared<K> {
 #[derive(Debug)]
 pub(crate) struct Host<K> {
     pub(crate) address: SocketAddr,
+    /// Where else it is.
+    pub(crate) others: Option<Arc<[SocketAddr]>>,
     /// Its name in the configuration.
     pub(crate) hostname: Option<Arc<str>>,
     pub(crate) transport: UpstreamTransport,
@@ -107,6 +110,8 @@ pub(crate) struct Host<K> {
     pub(crate) locality: u32,
     /// What it is hashed by, if not by its address.
     pub(crate) hash_key: Option<Arc<str>>,
+    /// What subsets go by.
+    pub(crate) labels: Option<Arc<Labels>>,
     /// When it came, as of the last second.
     pub(crate) since_ns: u64,
     pub(crate) generation: u32,
@@ -124,6 +129,12 @@ pub(crate) struct Host<K> {
     pub(crate) waiting: VecDeque<(K, Wants)>,
     /// It stands in its cluster's line for the next connection, perhaps without a waiter by now.
     pub(crate) has_turn: bool,
+    /// The place of the host that it is set apart from: it is no host of its own then.
+    pub(crate) parent: Option<u32>,
+    /// Whom its connections tell of.
+    pub(crate) ends: Option<Box<Ends>>,
+    /// How many are set apart from it.
+    pub(crate) twins: u32,
 }
 
 /// Whether a place in the table is a host.
@@ -148,6 +159,7 @@ impl<K: Copy + Eq> Host<K> {
     pub(crate) fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            others: None,
             hostname: None,
             transport: UpstreamTransport::Raw,
             weight: 1,
@@ -158,6 +170,7 @@ impl<K: Copy + Eq> Host<K> {
             priority: 0,
             locality: 0,
             hash_key: None,
+            labels: None,
             since_ns: 0,
             generation: 0,
             life: Life::Free,
@@ -169,6 +182,9 @@ impl<K: Copy + Eq> Host<K> {
             making: None,
             waiting: VecDeque::new(),
             has_turn: false,
+            parent: None,
+            ends: None,
+            twins: 0,
         }
     }
 
@@ -180,6 +196,6 @@ impl<K: Copy + Eq> Host<K> {
 
     /// Nothing of it is alive.
     pub(crate) fn unused(&self) -> bool {
-        self.connections == 0 && self.requests == 0 && self.waiting.is_empty()
+        self.connections == 0 && self.requests == 0 && self.twins == 0 && self.waiting.is_empty()
     }
 }

@@ -20,7 +20,9 @@ mod outlier;
 mod passive;
 mod shared;
 mod state;
+mod subset;
 mod table;
+mod twin;
 mod twister;
 mod waiting;
 
@@ -30,3 +32,4 @@ pub use host::{HostId, IDLE_MAX, Lease, ORIGINAL_HOSTS_MAX, Release, Request, Wa
 pub use joint::Process;
 pub use outlier::Outcome;
 pub use state::NoHost;
+pub use twin::{Ends, TWINS_MAX};

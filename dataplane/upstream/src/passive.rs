@@ -8,7 +8,7 @@ use crate::clusters::Clusters;
 use crate::host::HostId;
 use crate::joint::Process;
 use crate::outlier::{self, Case, Outcome};
-use crate::state::{State, find};
+use crate::state::{State, find_whole};
 
 impl<K: Copy + Eq> Clusters<K> {
     /// Takes in what has become of a request or a connection to a host. True: the host was ejected
@@ -19,7 +19,7 @@ impl<K: Copy + Eq> Clusters<K> {
             return false;
         };
         let Some(rules) = cluster.outlier.as_deref() else { return false };
-        let Some(host) = find(hosts, host) else { return false };
+        let Some(host) = find_whole(hosts, host) else { return false };
         let Some(watch) = &host.watch else { return false };
         let case = Case::new(rules, joint, watch, (now_ns, random));
         case.observe(outcome, &mut host.counted)
@@ -72,7 +72,8 @@ impl<K: Copy + Eq> Clusters<K> {
 }
 
 impl<K: Copy + Eq> State<K> {
-    /// Finds what other workers know of this cluster, if there is something to know.
+    /// Finds what other workers know of this cluster, if there is something to know;
+    /// [`Self::rebuild`] is to follow.
     pub(crate) fn join(&mut self, cluster: &Arc<Cluster>, process: &Process, workers: usize) {
         let is_watched = cluster.outlier.is_some();
         if (is_watched || cluster.limits.retry_budget.is_some()) && self.joint.is_none() {
@@ -91,7 +92,6 @@ impl<K: Copy + Eq> State<K> {
             self.hosts.iter_mut().for_each(|host| host.watch = None);
         }
         self.look_around();
-        self.rebuild();
     }
 
     /// Sees which hosts are ejected.

@@ -4,13 +4,18 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::snapshot::{Cluster, ClusterId, Discovery, Endpoint, Health, UpstreamTransport};
+use config::snapshot::{
+    Cluster, ClusterId, Discovery, Endpoint, Health, Labels, UpstreamTransport,
+};
 use hashbrown::HashMap;
 
 use crate::balance::{Ask, Balancer};
 use crate::breaker::Breaker;
 use crate::host::{Host, HostId, Life, ORIGINAL_HOSTS_MAX};
 use crate::joint::Joint;
+use crate::outlier::Counted;
+use crate::subset::Subsets;
+use crate::twin::TwinKey;
 
 /// Why there is no host, or no connection to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +30,8 @@ pub enum NoHost {
     Overflow,
     /// The host that was picked is gone.
     Gone,
+    /// The request's host is no server name that could be asked for.
+    BadName,
 }
 
 /// A cluster's hosts, balancer and limits.
@@ -36,7 +43,11 @@ pub(crate) struct State<K> {
     pub(crate) hosts: Vec<Host<K>>,
     free: Vec<u32>,
     by_address: HashMap<SocketAddr, u32>,
+    /// Places of what is set apart from its host.
+    pub(crate) twins: HashMap<TwinKey, u32>,
     balancer: Balancer,
+    /// Where requests may ask for hosts with certain metadata.
+    subsets: Option<Box<Subsets>>,
     /// Places of the hosts in the order of the configuration, reused between updates.
     pub(crate) order: Vec<u32>,
     /// What all workers know of it together, where there is something to know.
@@ -59,7 +70,9 @@ impl<K> Default for State<K> {
             hosts: Vec::new(),
             free: Vec::new(),
             by_address: HashMap::new(),
+            twins: HashMap::new(),
             balancer: Balancer::default(),
+            subsets: None,
             order: Vec::new(),
             joint: None,
             epoch: 0,
@@ -71,10 +84,14 @@ impl<K> Default for State<K> {
 }
 
 impl<K: Copy + Eq> State<K> {
-    /// Brings the hosts in step with `cluster`. Hosts with the same address and transport stay as
-    /// they are; the idle connections of others go to `evicted`.
+    /// Brings the hosts in step with `cluster`; [`Self::rebuild`] is to follow. Hosts with the same
+    /// address and transport stay as they are; the idle connections of others go to `evicted`.
     pub(crate) fn sync(&mut self, cluster: Option<&Arc<Cluster>>, evicted: &mut Vec<K>) {
         let before = std::mem::replace(&mut self.cluster, cluster.cloned());
+        let names = |cluster: Option<&Arc<Cluster>>| cluster.map(|one| one.host_names.clone());
+        if !self.twins.is_empty() && names(before.as_ref()) != names(cluster) {
+            self.retire_twins(|_| true, evicted);
+        }
         self.order.clear();
         match cluster {
             Some(cluster) if cluster.discovery == Discovery::OriginalDst => {
@@ -86,19 +103,26 @@ impl<K: Copy + Eq> State<K> {
             Some(cluster) => self.take_in(cluster, evicted),
             None => self.retire_all(evicted),
         }
-        self.rebuild();
     }
 
     /// Hosts or their health have changed.
     pub(crate) fn rebuild(&mut self) {
         self.balancer.rebuild(&self.hosts, &self.order, self.cluster.as_deref(), self.now_ns);
+        let rules = self
+            .cluster
+            .as_deref()
+            .and_then(|cluster| Some((cluster, cluster.subsets.as_deref()?)));
+        let Some((cluster, rules)) = rules else { return self.subsets = None };
+        let subsets = self.subsets.get_or_insert_default();
+        subsets.rebuild(rules, &self.hosts, &self.order, (cluster, self.now_ns));
     }
 
-    /// The host for the next request.
-    pub(crate) fn pick(
+    /// The host for the next request, which asks for these labels.
+    pub(crate) fn pick<'l>(
         &mut self,
         wanted: Option<SocketAddr>,
         random: u64,
+        labels: impl FnOnce() -> Option<&'l Labels>,
     ) -> Result<(u32, &Cluster), NoHost> {
         self.follow();
         let Some(cluster) = &self.cluster else { return Err(NoHost::UnknownCluster) };
@@ -111,7 +135,15 @@ impl<K: Copy + Eq> State<K> {
         } else {
             let (requests, now_ns) = (self.breaker.requests, self.now_ns);
             let ask = Ask { cluster, random, requests, now_ns };
-            self.balancer.pick(ask, &self.hosts).ok_or(NoHost::NoHealthyHost)?
+            let balancer = match (&cluster.subsets, &mut self.subsets) {
+                (Some(rules), Some(subsets)) => {
+                    let none = Labels::default();
+                    subsets.choose(rules, labels().unwrap_or(&none), &mut self.balancer)
+                }
+                _ => Some(&mut self.balancer),
+            };
+            let found = balancer.and_then(|balancer| balancer.pick(ask, &self.hosts));
+            found.ok_or(NoHost::NoHealthyHost)?
         };
         let cluster = self.cluster.as_ref().ok_or(NoHost::UnknownCluster)?;
         Ok((slot, cluster))
@@ -145,7 +177,11 @@ impl<K: Copy + Eq> State<K> {
         if host.life == Life::Leaving && host.unused() {
             host.life = Life::Free;
             host.generation = host.generation.wrapping_add(1);
+            let parent = host.parent.take();
             self.free.push(slot);
+            if let Some(parent) = parent {
+                self.lose_twin(parent);
+            }
         }
     }
 
@@ -157,6 +193,9 @@ impl<K: Copy + Eq> State<K> {
         }
         for slot in 0..self.hosts.len() {
             let Some(host) = self.hosts.get_mut(slot) else { break };
+            if host.parent.is_some() {
+                continue;
+            }
             let touched = std::mem::take(&mut host.touched);
             if host.life == Life::Alive && !touched && host.unused() {
                 host.life = Life::Leaving;
@@ -196,7 +235,7 @@ impl<K: Copy + Eq> State<K> {
         };
         let slot = known.filter(|slot| {
             let host = self.hosts.get(*slot as usize);
-            host.is_some_and(|host| same_transport(&host.transport, transport))
+            host.is_some_and(|host| host.transport.is_same(transport))
         });
         let slot = slot.unwrap_or_else(|| {
             if let Some(old) = known {
@@ -204,13 +243,16 @@ impl<K: Copy + Eq> State<K> {
             }
             self.allocate(endpoint.address, transport.clone())
         });
+        self.move_twins(slot, endpoint.address);
         if let Some(host) = self.hosts.get_mut(slot as usize) {
             host.address = endpoint.address;
+            host.others.clone_from(&endpoint.others);
             host.hostname.clone_from(&endpoint.hostname);
             host.weight = endpoint.weight.max(1);
             host.health = endpoint.health;
             (host.priority, host.locality) = (endpoint.priority, endpoint.locality);
             host.hash_key.clone_from(&endpoint.hash_key);
+            host.labels.clone_from(&endpoint.labels);
         }
         slot
     }
@@ -239,7 +281,7 @@ impl<K: Copy + Eq> State<K> {
         Ok(slot)
     }
 
-    fn allocate(&mut self, address: SocketAddr, transport: UpstreamTransport) -> u32 {
+    pub(crate) fn allocate(&mut self, address: SocketAddr, transport: UpstreamTransport) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.hosts.push(Host::new(address));
             u32::try_from(self.hosts.len() - 1).unwrap_or(u32::MAX)
@@ -252,11 +294,15 @@ impl<K: Copy + Eq> State<K> {
             host.health = Health::Healthy;
             host.since_ns = self.now_ns;
             host.life = Life::Alive;
+            (host.others, host.parent, host.ends) = (None, None, None);
         }
         slot
     }
 
-    fn retire(&mut self, slot: u32, evicted: &mut Vec<K>) {
+    pub(crate) fn retire(&mut self, slot: u32, evicted: &mut Vec<K>) {
+        if self.hosts.get(slot as usize).is_some_and(|host| host.twins > 0) {
+            self.retire_twins(|key| key.host == slot, evicted);
+        }
         if let Some(host) = self.hosts.get_mut(slot as usize)
             && host.life == Life::Alive
         {
@@ -264,6 +310,8 @@ impl<K: Copy + Eq> State<K> {
             evicted.extend(host.shared.drain(..).map(|shared| shared.key));
             host.life = Life::Leaving;
             (host.watch, host.is_ejected) = (None, false);
+            // What was counted and not told is of this host, not of the next one in its place.
+            host.counted = Counted::default();
         }
         self.settle(slot);
     }
@@ -282,21 +330,21 @@ pub(crate) fn find<K>(hosts: &mut [Host<K>], id: HostId) -> Option<&mut Host<K>>
     (host.generation == id.generation && host.life != Life::Free).then_some(host)
 }
 
+/// The same, or the host that it is set apart from.
+pub(crate) fn find_whole<K>(hosts: &mut [Host<K>], id: HostId) -> Option<&mut Host<K>> {
+    match find(hosts, id)?.parent {
+        Some(parent) => hosts.get_mut(parent as usize),
+        None => hosts.get_mut(id.slot as usize),
+    }
+}
+
 fn transport(cluster: &Cluster, index: Option<usize>) -> &UpstreamTransport {
     let matched = index.and_then(|index| cluster.transport_matches.get(index));
     matched.map_or(&cluster.transport, |matched| &matched.transport)
 }
 
-fn same_transport(left: &UpstreamTransport, right: &UpstreamTransport) -> bool {
-    match (left, right) {
-        (UpstreamTransport::Raw, UpstreamTransport::Raw) => true,
-        (UpstreamTransport::Tls(left), UpstreamTransport::Tls(right)) => Arc::ptr_eq(left, right),
-        _ => false,
-    }
-}
-
 fn same_reach(left: &Cluster, right: &Cluster) -> bool {
     left.discovery == right.discovery
         && left.bind == right.bind
-        && same_transport(&left.transport, &right.transport)
+        && left.transport.is_same(&right.transport)
 }

@@ -113,7 +113,7 @@ impl<D: Driver> Proxy<D> {
 
     fn open(&mut self, down: Socket) {
         let deadline = self.driver.now().after(CONNECT);
-        let connect = Connect { to: self.upstream, from: None, deadline, keepalive_s: None };
+        let connect = Connect { to: self.upstream, from: None, deadline, keepalive: None };
         let Ok(up) = self.driver.connect(&connect, LISTENER) else {
             return self.driver.reset(down);
         };

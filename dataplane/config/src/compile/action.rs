@@ -16,7 +16,7 @@ use api::envoy::route::{DirectResponseAction, Route, RouteAction, route};
 use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
-use super::{destination, hash, http_filter, matches, mirror, retry, rewrite, tcp, value};
+use super::{destination, hash, http_filter, labels, matches, mirror, retry, rewrite, tcp, value};
 use crate::snapshot::{self, Forward, GrpcTimeout, Mirror, Overrides, Retry, StreamDuration};
 
 /// Envoy's default time-out for a response.
@@ -142,9 +142,9 @@ fn forward(
         used: cluster_not_found_response_code, timeout, idle_timeout, retry_policy, priority,
             upgrade_configs, max_stream_duration, cluster_specifier, hash_policy, prefix_rewrite,
             regex_rewrite, append_x_forwarded_host, host_rewrite_specifier, max_grpc_timeout,
-            grpc_timeout_offset, request_mirror_policies;
+            grpc_timeout_offset, request_mirror_policies, metadata_match;
         used_elsewhere: rate_limits, include_vh_rate_limits;
-        refused: metadata_match, path_rewrite_policy, path_rewrite, flush_timeout,
+        refused: path_rewrite_policy, path_rewrite, flush_timeout,
             early_data_policy, cors, retry_policy_typed_config,
             hedge_policy, internal_redirect_policy, internal_redirect_action;
         without_effect: max_internal_redirects;
@@ -158,7 +158,8 @@ fn forward(
     }
     let place = at.field("retry_policy");
     let own = retry_policy.as_ref().map(|policy| retry::compile(&place, policy)).transpose()?;
-    let to = destination::compile(at, cluster_specifier.as_ref(), defaults, scope)?;
+    let mut to = destination::compile(at, cluster_specifier.as_ref(), defaults, scope)?;
+    labels::add(metadata_match.as_ref(), &mut to.clusters);
     let code = at.field("cluster_not_found_response_code");
     let rewrites = rewrite::Given {
         prefix: prefix_rewrite,

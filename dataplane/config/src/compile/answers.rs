@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::scope::Fingerprint;
 use crate::dns::{Lookup, Question};
-use crate::limits::MAX_ADDRESSES;
+use crate::limits::{MAX_ADDRESSES, MAX_OTHERS};
 
 /// The newest answer to each question.
 #[derive(Debug, Default)]
@@ -45,9 +45,16 @@ impl Answers {
         true
     }
 
-    /// The addresses that a name stands for.
+    /// The addresses of hosts that a name stands for.
     pub(crate) fn of(&self, lookup: &Arc<Lookup>, name: &Arc<str>) -> &[IpAddr] {
-        self.get(lookup, name).map_or(&[], |answer| &*answer.addresses)
+        let all = self.get(lookup, name).map_or(&[][..], |answer| &*answer.addresses);
+        if lookup.logical { all.get(..1).unwrap_or(all) } else { all }
+    }
+
+    /// The other addresses of a logical cluster's host.
+    pub(crate) fn others(&self, lookup: &Arc<Lookup>, name: &Arc<str>) -> &[IpAddr] {
+        let answer = self.get(lookup, name).filter(|_| lookup.logical);
+        answer.and_then(|answer| answer.addresses.get(1..)).unwrap_or_default()
     }
 
     /// It has been asked, and answered or given up.
@@ -80,7 +87,15 @@ impl Answers {
 /// cluster's host; of a strict one the order says nothing, and is made to stay the same.
 fn in_order(mut found: Vec<IpAddr>, logical: bool) -> Vec<IpAddr> {
     if logical {
-        found.truncate(1);
+        // The others stand by; their order says nothing either.
+        found.truncate(1 + MAX_OTHERS);
+        if let Some((first, others)) = found.split_first_mut() {
+            let first = *first;
+            others.sort_unstable();
+            found.dedup();
+            let mut is_first = true;
+            found.retain(|one| std::mem::take(&mut is_first) || *one != first);
+        }
         return found;
     }
     found.sort_unstable();

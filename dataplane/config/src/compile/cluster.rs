@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use api::envoy::cluster::circuit_breakers::{Thresholds, thresholds::RetryBudget};
 use api::envoy::cluster::cluster::{
-    ClusterDiscoveryType, CustomClusterType, DiscoveryType, EdsClusterConfig, TransportSocketMatch,
+    ClusterDiscoveryType, CustomClusterType, DiscoveryType, EdsClusterConfig, LbSubsetConfig,
+    TransportSocketMatch,
 };
 use api::envoy::cluster::{CircuitBreakers, Cluster, OutlierDetection, UpstreamConnectionOptions};
-use api::envoy::core::{self, BindConfig, RoutingPriority, TransportSocket};
+use api::envoy::core::{
+    self, BindConfig, ProxyProtocolConfig, RoutingPriority, TcpKeepalive, TransportSocket,
+    proxy_protocol_config,
+};
 use api::envoy::dns_cluster::DnsCluster;
 use api::envoy::endpoint::ClusterLoadAssignment;
 use api::envoy::protobuf::{self, value::Kind};
+use api::envoy::proxied::ProxyProtocolUpstreamTransport;
 use api::envoy::raw_buffer::RawBuffer;
 use api::envoy::tls::UpstreamTlsContext;
 use prost::Name;
@@ -24,26 +29,28 @@ use super::chain::typed_config;
 use super::endpoint::{self, Assignment};
 use super::http_filter::type_name;
 use super::scope::{Needs, Scope};
-use super::{dns, health, lb_policy, outlier, source, tls as tls_context, upstream_http, value};
+use super::{
+    dns, health, labels, lb_policy, outlier, source, tls as tls_context, upstream_http, value,
+};
 use crate::dns::Lookup;
 use crate::health::HealthCheck;
 use crate::limits::{MAX_NAMES, MAX_TRANSPORT_MATCHES};
-use crate::snapshot::{self, Discovery, Endpoints, TransportMatch, UpstreamTransport};
+use crate::snapshot::{
+    self, Discovery, Endpoints, ProxyVersion, TcpProbes, TransportMatch, UpstreamTransport,
+};
 
 /// Envoy's defaults.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const BREAKER: u32 = 1024;
 const RETRIES: u32 = 3;
 const BUDGET_PERCENT: f64 = 20.0;
-/// What Linux waits before its first keep-alive probe.
-const KEEPALIVE_S: u32 = 7200;
 
 /// A cluster but for the endpoints that EDS brings.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) cluster: snapshot::Cluster,
     /// The endpoints that stand in the cluster itself.
-    pub(crate) assignment: Option<Assignment>,
+    pub(crate) assignment: Option<Arc<Assignment>>,
     /// The name to ask EDS for.
     pub(crate) eds: Option<Arc<str>>,
     /// How the names of the assignment are looked up, if the cluster has any.
@@ -64,34 +71,28 @@ pub(crate) fn compile(
 ) -> Result<Compiled, Fault> {
     decide!(at, cluster => Cluster {
         used: transport_socket_matches, name, eds_cluster_config, connect_timeout,
-            load_assignment, max_requests_per_connection, circuit_breakers,
-            common_http_protocol_options, http_protocol_options, http2_protocol_options,
-            typed_extension_protocol_options, upstream_bind_config, transport_socket,
-            protocol_selection, upstream_connection_options, outlier_detection,
-            wait_for_warm_on_init, lb_config, health_checks;
+            load_assignment, max_requests_per_connection, circuit_breakers, upstream_bind_config,
+            transport_socket, upstream_connection_options, outlier_detection,
+            wait_for_warm_on_init, lb_config, health_checks, lb_subset_config;
         used_elsewhere: cluster_discovery_type, dns_refresh_rate, dns_jitter, respect_dns_ttl,
             dns_failure_refresh_rate, dns_lookup_family, dns_resolvers, use_tcp_for_dns_lookups,
             dns_resolution_config, typed_dns_resolver_config, lb_policy, common_lb_config,
-            load_balancing_policy;
-        refused: transport_socket_matcher, per_connection_buffer_high_watermark_timeout,
-            upstream_http_protocol_options, lb_subset_config, filters, lrs_server,
-            lrs_report_endpoint_metrics, upstream_config, preconnect_policy,
+            load_balancing_policy, common_http_protocol_options, http_protocol_options,
+            http2_protocol_options, typed_extension_protocol_options, protocol_selection,
+            upstream_http_protocol_options;
+        refused: transport_socket_matcher, per_connection_buffer_high_watermark_timeout, filters,
+            lrs_server, lrs_report_endpoint_metrics, upstream_config, preconnect_policy,
             connection_pool_per_downstream_connection, queuing_policies;
         without_effect: alt_stat_name, stats_matcher, metadata, track_timeout_budgets,
             track_cluster_stats, per_connection_buffer_limit_bytes, cleanup_interval,
             close_connections_on_host_health_failure, ignore_health_on_host_removal;
     });
-    let selection = value::enumeration(&at.field("protocol_selection"), *protocol_selection)?;
     let (name, id) = scope.names.id(&at.field("name"), name)?;
     let (discovery, lookup) = discovery(at, cluster, scope)?;
     let chosen = chosen(at, discovery, cluster)?;
-    let http = at.field("typed_extension_protocol_options");
-    let mut http = upstream_http::options(&http, typed_extension_protocol_options)?;
-    http.common(at, common_http_protocol_options.as_ref())?;
-    let old = (http_protocol_options.as_ref(), http2_protocol_options.as_ref());
-    http.old_protocol(at, selection, old)?;
+    let http = http(at, cluster)?;
     Ok(Compiled {
-        assignment: assignment(at, discovery, load_assignment.as_ref())?,
+        assignment: assignment(at, discovery, load_assignment.as_ref())?.map(Arc::new),
         lookup: lookup.map(Arc::new),
         check: check(&at.field("health_checks"), discovery, health_checks)?,
         waits: value::bool_or(wait_for_warm_on_init, true),
@@ -103,6 +104,7 @@ pub(crate) fn compile(
             policy: chosen.policy,
             panic_percent: chosen.panic_percent,
             balance: chosen.balance,
+            subsets: subsets(at, discovery, cluster, lb_subset_config.as_ref())?,
             outlier: outlier(at, discovery, outlier_detection.as_ref())?,
             endpoints: Arc::new(Endpoints::default()),
             connect_timeout: positive(&at.field("connect_timeout"), connect_timeout)?,
@@ -121,11 +123,27 @@ pub(crate) fn compile(
             max_head_kib: http.max_head_kib,
             max_fields: http.max_fields,
             max_connection_duration: http.max_connection_duration,
-            keepalive_s: keepalive(at, upstream_connection_options.as_ref())?,
+            tcp_probes: keepalive(at, upstream_connection_options.as_ref())?,
+            host_names: http.host_names,
             name,
         },
         needs: std::mem::take(&mut scope.needs),
     })
+}
+
+/// What is spoken: as the extension says, else as the older fields do.
+#[allow(deprecated)] // they are what is meant
+fn http(at: &At<'_>, cluster: &Cluster) -> Result<upstream_http::Options, Fault> {
+    let selection =
+        value::enumeration(&at.field("protocol_selection"), cluster.protocol_selection)?;
+    let place = at.field("typed_extension_protocol_options");
+    let mut http = upstream_http::options(&place, &cluster.typed_extension_protocol_options)?;
+    http.common(at, cluster.common_http_protocol_options.as_ref())?;
+    let http1 = cluster.http_protocol_options.as_ref();
+    let http2 = cluster.http2_protocol_options.as_ref();
+    let names = cluster.upstream_http_protocol_options.as_ref();
+    http.old_protocol(at, selection, (http1, http2), names)?;
+    Ok(http)
 }
 
 fn positive(at: &At<'_>, timeout: &Option<protobuf::Duration>) -> Result<Duration, Fault> {
@@ -251,6 +269,23 @@ fn chosen(at: &At<'_>, discovery: Discovery, cluster: &Cluster) -> Result<Chosen
     }
 }
 
+fn subsets(
+    at: &At<'_>,
+    discovery: Discovery,
+    cluster: &Cluster,
+    given: Option<&LbSubsetConfig>,
+) -> Result<Option<Arc<snapshot::Subsets>>, Fault> {
+    let at = at.field("lb_subset_config");
+    let subsets = labels::subsets(&at, given)?;
+    if subsets.is_some() && discovery == Discovery::OriginalDst {
+        return Err(at.invalid("an ORIGINAL_DST cluster does not choose among hosts"));
+    }
+    if subsets.is_some() && cluster.load_balancing_policy.is_some() {
+        return Err(at.unsupported("not together with `load_balancing_policy`"));
+    }
+    Ok(subsets.map(Arc::new))
+}
+
 fn outlier(
     at: &At<'_>,
     discovery: Discovery,
@@ -305,7 +340,44 @@ fn transport(
     if kind == RawBuffer::full_name() {
         return Ok(UpstreamTransport::Raw);
     }
+    if kind == ProxyProtocolUpstreamTransport::full_name() {
+        return proxied(&at, &typed(&at, any)?, scope);
+    }
     Err(at.unsupported(format!("the transport socket `{}` ({kind}) is not supported", socket.name)))
+}
+
+fn proxied(
+    at: &At<'_>,
+    socket: &ProxyProtocolUpstreamTransport,
+    scope: &mut Scope<'_>,
+) -> Result<UpstreamTransport, Fault> {
+    decide!(at, socket => ProxyProtocolUpstreamTransport {
+        used: config, transport_socket;
+        refused: allow_unspecified_address, tlv_as_pool_key;
+    });
+    let place = at.field("config");
+    let version = match config {
+        None => ProxyVersion::V1,
+        Some(config) => {
+            decide!(place, config => ProxyProtocolConfig {
+                used: version;
+                refused: pass_through_tlvs, added_tlvs;
+            });
+            match value::enumeration(&place.field("version"), *version)? {
+                proxy_protocol_config::Version::V1 => ProxyVersion::V1,
+                proxy_protocol_config::Version::V2 => ProxyVersion::V2,
+            }
+        }
+    };
+    let at = at.field("transport_socket");
+    if transport_socket.is_none() {
+        return Err(at.missing("it has to be given"));
+    }
+    match transport(&at, transport_socket.as_ref(), scope)? {
+        UpstreamTransport::Raw => Ok(UpstreamTransport::Proxied(version, None)),
+        UpstreamTransport::Tls(context) => Ok(UpstreamTransport::Proxied(version, Some(context))),
+        UpstreamTransport::Proxied(..) => Err(at.unsupported("one header is all there is")),
+    }
 }
 
 fn bind(at: &At<'_>, config: Option<&BindConfig>) -> Result<Option<IpAddr>, Fault> {
@@ -383,7 +455,7 @@ fn budget(
 fn keepalive(
     at: &At<'_>,
     options: Option<&UpstreamConnectionOptions>,
-) -> Result<Option<u32>, Fault> {
+) -> Result<Option<TcpProbes>, Fault> {
     let Some(options) = options else { return Ok(None) };
     let at = at.field("upstream_connection_options");
     decide!(at, options => UpstreamConnectionOptions {
@@ -392,5 +464,13 @@ fn keepalive(
         without_effect: happy_eyeballs_config;
     });
     let Some(keepalive) = tcp_keepalive else { return Ok(None) };
-    Ok(Some(value::u32_or(&keepalive.keepalive_time, KEEPALIVE_S)))
+    decide!(_, keepalive => TcpKeepalive {
+        used: keepalive_probes, keepalive_time, keepalive_interval;
+    });
+    let number = |given: &Option<protobuf::UInt32Value>| given.as_ref().map(|given| given.value);
+    Ok(Some(TcpProbes {
+        idle_s: number(keepalive_time),
+        interval_s: number(keepalive_interval),
+        probes: number(keepalive_probes),
+    }))
 }

@@ -141,6 +141,19 @@ impl Compiler {
         probes
     }
 
+    /// The hosts that [`Self::probes`] has, by their clusters.
+    fn checked_hosts(&self) -> HashSet<(Arc<str>, SocketAddr)> {
+        let mut hosts = HashSet::new();
+        let versions = self.clusters.values().flat_map(Entry::versions);
+        for version in versions.filter(|version| version.compiled.check.is_some()) {
+            let Some(assignment) = self.assignment(version) else { continue };
+            let cluster = &version.compiled.cluster.name;
+            let addresses = version.checked_addresses(assignment, &self.answers);
+            hosts.extend(addresses.map(|address| (Arc::clone(cluster), address)));
+        }
+        hosts
+    }
+
     /// Takes what a check has found out. Says whether another snapshot comes of it.
     pub fn checked(&mut self, verdict: &Verdict) -> bool {
         self.verdicts.take(verdict)
@@ -149,7 +162,7 @@ impl Compiler {
     /// The assignment of a version, once it is there.
     fn assignment<'c>(&'c self, version: &'c ClusterVersion) -> Option<&'c Assignment> {
         match (&version.compiled.assignment, &version.compiled.eds) {
-            (Some(own), _) => Some(own),
+            (Some(own), _) => Some(&**own),
             (None, Some(name)) => self.assignments.get(name).map(|(_, assignment)| &**assignment),
             (None, None) => None,
         }
@@ -223,31 +236,27 @@ impl Compiler {
     }
 
     fn build_clusters(&mut self, to: &mut [Option<Arc<crate::snapshot::Cluster>>]) {
-        let none = Arc::new(Assignment::default());
         for entry in self.clusters.values_mut() {
             let assigned = |version: &ClusterVersion| match &version.compiled.eds {
                 Some(name) => self.assignments.get(name).cloned(),
-                None => Some((0, Arc::clone(&none))),
+                None => Some((0, version.compiled.assignment.clone().unwrap_or_default())),
             };
             let before = entry.live.as_ref().and_then(|live| live.built.as_ref());
             let before = before.map(|(_, cluster)| Arc::clone(&cluster.endpoints));
             entry.promote(|next| {
                 let Some((_, assignment)) = assigned(next) else { return false };
-                let assignment = next.compiled.assignment.as_ref().unwrap_or(&assignment);
                 next.compiled.needs.secrets_there()
                     && next.is_found(&self.answers)
-                    && next.is_checked(assignment, &self.answers, &self.verdicts)
+                    && next.is_checked(&assignment, &self.answers, &self.verdicts)
             });
             let Some(live) = &mut entry.live else { continue };
-            let (print, assignment) = assigned(live).unwrap_or_else(|| (0, Arc::clone(&none)));
+            let (print, assignment) = assigned(live).unwrap_or_default();
             let checked = self.verdicts.print(&live.compiled.cluster.name);
             let print = print ^ live.found(&self.answers) ^ checked;
-            let own = live.compiled.assignment.clone();
-            let assignment = own.as_ref().unwrap_or(&assignment);
             let version = &mut self.endpoints_version;
             let cluster = live.build(
                 print,
-                assignment,
+                &assignment,
                 (&self.answers, &self.verdicts),
                 version,
                 before.as_ref(),
@@ -267,8 +276,7 @@ impl Compiler {
             clusters.filter_map(|version| version.compiled.eds.clone()).collect();
         self.assignments.retain(|name, _| endpoints.contains(name));
         self.answers.retain(&self.questions());
-        let probes = self.probes().into_iter();
-        self.verdicts.retain(&probes.map(|probe| (probe.cluster, probe.host)).collect());
+        self.verdicts.retain(&self.checked_hosts());
         self.secrets.sweep();
         let secrets = &self.secrets;
         self.filled.retain(|(filler, name), _| secrets.has(*filler, name));

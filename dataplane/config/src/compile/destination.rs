@@ -11,7 +11,7 @@ use super::action::Defaults;
 use super::at::{At, Fault, decide};
 use super::headers::{self, Lists};
 use super::scope::Scope;
-use super::{http_filter, matcher, rewrite, value};
+use super::{http_filter, labels, matcher, rewrite, value};
 use crate::limits::MAX_WEIGHTED;
 use crate::snapshot::{ClusterId, OfCluster, Weighted};
 
@@ -95,8 +95,7 @@ fn weight(
     decide!(at, one => ClusterWeight {
         used: name, weight, cluster_header, request_headers_to_add, request_headers_to_remove,
             response_headers_to_add, response_headers_to_remove, host_rewrite_specifier,
-            typed_per_filter_config;
-        refused: metadata_match;
+            typed_per_filter_config, metadata_match;
     });
     let lists = Lists {
         request_add: request_headers_to_add,
@@ -122,7 +121,7 @@ fn weight(
         _ => return Err(at.invalid("`name` and `cluster_header` are both set")),
     };
     let overrides = http_filter::overrides(at, typed_per_filter_config)?;
-    Ok(Weighted { overrides, ..one })
+    Ok(Weighted { overrides, subset: labels::of_metadata(metadata_match.as_ref()), ..one })
 }
 
 /// Something is done for this cluster.

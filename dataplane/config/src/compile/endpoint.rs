@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use api::envoy::core::{Address, HealthStatus, Metadata, SocketAddress, address};
 use api::envoy::endpoint::cluster_load_assignment::Policy;
-use api::envoy::endpoint::endpoint::HealthCheckConfig;
+use api::envoy::endpoint::endpoint::{AdditionalAddress, HealthCheckConfig};
 use api::envoy::endpoint::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint,
     locality_lb_endpoints,
@@ -14,15 +14,15 @@ use api::envoy::endpoint::{
 use api::envoy::protobuf::value::Kind;
 
 use super::at::{At, Fault, decide};
+use super::labels::{self, LB};
 use super::value;
-use crate::limits::{MAX_DNS_NAME, MAX_ENDPOINTS, MAX_PRIORITY};
-use crate::snapshot::{self, Endpoints, Health, Locality, TransportMatch};
+use crate::limits::{MAX_DNS_NAME, MAX_ENDPOINTS, MAX_OTHERS, MAX_PRIORITY};
+use crate::snapshot::{self, Endpoints, Health, Labels, Locality, Subsets, TransportMatch};
 
 /// The metadata that `transport_socket_matches` look at.
 const TRANSPORT_MATCH: &str = "envoy.transport_socket_match";
 
-/// Where Envoy's balancers find metadata of theirs, and what a host is hashed by there.
-const LB: &str = "envoy.lb";
+/// What a host is hashed by, in the metadata of balancers.
 const HASH_KEY: &str = "hash_key";
 
 /// Envoy's default for `overprovisioning_factor`.
@@ -52,6 +52,8 @@ impl Default for Assignment {
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     place: Place,
+    /// More addresses of it.
+    others: Vec<SocketAddr>,
     hostname: Option<Arc<str>>,
     hash_key: Option<Arc<str>>,
     priority: u32,
@@ -60,6 +62,8 @@ pub(crate) struct Host {
     weight: u32,
     health: Health,
     labels: Vec<(Box<str>, Box<str>)>,
+    /// The metadata of balancers.
+    balanced: Labels,
     check: CheckAt,
 }
 
@@ -91,10 +95,10 @@ enum Place {
 }
 
 impl Place {
-    fn addresses<'f>(
+    fn addresses<'f, F: Fn(&Arc<str>) -> &'f [IpAddr]>(
         &self,
-        found: &impl Fn(&Arc<str>) -> &'f [IpAddr],
-    ) -> impl Iterator<Item = SocketAddr> {
+        found: &F,
+    ) -> impl Iterator<Item = SocketAddr> + use<'f, F> {
         let (one, all, port) = match self {
             Self::At(address) => (Some(*address), [].as_slice(), 0),
             Self::Named(name, port) => (None, found(name), *port),
@@ -109,6 +113,7 @@ impl Assignment {
     pub(crate) fn resolve<'f>(
         &self,
         matches: &[TransportMatch],
+        subsets: Option<&Subsets>,
         use_hostname: bool,
         found: impl Fn(&Arc<str>) -> &'f [IpAddr],
     ) -> Endpoints {
@@ -118,18 +123,23 @@ impl Assignment {
             let transport = matches
                 .iter()
                 .position(|one| one.criteria.iter().all(|wanted| host.labels.contains(wanted)));
+            let kept = subsets.map(|subsets| Arc::new(kept(&host.balanced, subsets)));
+            let others = (!host.others.is_empty()).then_some(&host.others);
             for address in host.place.addresses(&found) {
                 // Two names may lead to one address: it is one host, as in Envoy.
                 if seen.insert(address) {
                     let name = || host.hostname.as_ref().filter(|_| use_hostname).cloned();
                     endpoints.push(snapshot::Endpoint {
+                        others: others.map(|others| in_turns(address, others)),
                         hostname: host.hostname.clone(),
                         weight: host.weight,
                         health: host.health,
+                        configured: host.health,
                         priority: host.priority,
                         locality: u32::try_from(host.locality).unwrap_or(u32::MAX),
                         hash_key: host.hash_key.clone().or_else(name),
                         transport,
+                        labels: kept.clone(),
                         ..snapshot::Endpoint::new(address)
                     });
                 }
@@ -143,6 +153,15 @@ impl Assignment {
             overprovisioning_percent: self.overprovisioning_percent,
             weighted_health: self.weighted_health,
         }
+    }
+
+    /// The addresses of the hosts that are checked.
+    pub(crate) fn checked_addresses<'a, 'f: 'a>(
+        &'a self,
+        found: impl Fn(&Arc<str>) -> &'f [IpAddr] + 'a,
+    ) -> impl Iterator<Item = SocketAddr> + 'a {
+        let hosts = self.hosts.iter().filter(|host| !host.check.is_off);
+        hosts.flat_map(move |host| host.place.addresses(&found))
     }
 
     /// The hosts that are checked, and where. `criteria` choose the transport in place of each
@@ -300,9 +319,10 @@ fn host(at: &At<'_>, endpoint: &LbEndpoint, by_name: bool) -> Result<Host, Fault
     };
     let at = at.field("endpoint");
     decide!(_, endpoint => Endpoint {
-        used: address, hostname, health_check_config;
-        without_effect: additional_addresses, observability_name;
+        used: address, hostname, health_check_config, additional_addresses;
+        without_effect: observability_name;
     });
+    let others = others(&at.field("additional_addresses"), additional_addresses)?;
     let check = health_check_config.as_ref();
     let check =
         check.map(|config| check_at(&at.field("health_check_config"), config)).transpose()?;
@@ -314,14 +334,28 @@ fn host(at: &At<'_>, endpoint: &LbEndpoint, by_name: bool) -> Result<Host, Fault
             Place::At(_) => None,
         }),
         hash_key: hash_key(metadata.as_ref()),
+        others,
         priority: 0,
         locality: 0,
         place,
         weight,
         health,
-        labels: labels(metadata.as_ref()),
+        labels: transport_labels(metadata.as_ref()),
+        balanced: labels::of_metadata(metadata.as_ref()),
         check: check.unwrap_or_default(),
     })
+}
+
+fn others(at: &At<'_>, list: &[AdditionalAddress]) -> Result<Vec<SocketAddr>, Fault> {
+    at.at_most(MAX_OTHERS, list.len())?;
+    let each = list.iter().enumerate().map(|(index, one)| {
+        let at = at.item(index);
+        decide!(_, one => AdditionalAddress {
+            used: address;
+        });
+        value::socket(&at.field("address"), address)
+    });
+    each.collect()
 }
 
 fn check_at(at: &At<'_>, config: &HealthCheckConfig) -> Result<CheckAt, Fault> {
@@ -367,7 +401,7 @@ fn hash_key(metadata: Option<&Metadata>) -> Option<Arc<str>> {
 }
 
 /// The text values of the metadata that transports are matched with.
-fn labels(metadata: Option<&Metadata>) -> Vec<(Box<str>, Box<str>)> {
+fn transport_labels(metadata: Option<&Metadata>) -> Vec<(Box<str>, Box<str>)> {
     let found = metadata.and_then(|metadata| metadata.filter_metadata.get(TRANSPORT_MATCH));
     let fields = found.into_iter().flat_map(|found| &found.fields);
     let text = fields.filter_map(|(key, value)| match &value.kind {
@@ -375,4 +409,28 @@ fn labels(metadata: Option<&Metadata>) -> Vec<(Box<str>, Box<str>)> {
         _ => None,
     });
     text.collect()
+}
+
+/// What the subsets of a cluster go by.
+fn kept(labels: &Labels, subsets: &Subsets) -> Labels {
+    let asked = |key: &str| {
+        subsets.selectors.iter().any(|selector| selector.keys.iter().any(|asked| **asked == *key))
+            || subsets.default.iter().any(|(asked, _)| **asked == *key)
+    };
+    labels.iter().filter(|(key, _)| asked(key)).cloned().collect()
+}
+
+/// The other addresses of a host in the order in which they are tried: those of the two families
+/// take turns, as in Envoy (RFC 8305, 4).
+pub(crate) fn in_turns(first: SocketAddr, others: &[SocketAddr]) -> Arc<[SocketAddr]> {
+    let of =
+        |alike: bool| others.iter().filter(move |one| (one.is_ipv4() == first.is_ipv4()) == alike);
+    let (mut alike, mut unlike) = (of(true), of(false));
+    let mut ordered = Vec::with_capacity(others.len());
+    while ordered.len() < others.len() {
+        ordered.extend(unlike.next());
+        ordered.extend(alike.next());
+    }
+    ordered.retain(|one| *one != first);
+    ordered.into()
 }

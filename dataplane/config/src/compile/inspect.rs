@@ -1,19 +1,22 @@
 //! The listener filters, and the ports on which they are off.
 
+use api::envoy::core::proxy_protocol_config::Version;
 use api::envoy::http_inspector::HttpInspector;
 use api::envoy::listener::listener_filter_chain_match_predicate::{MatchSet, Rule};
 use api::envoy::listener::{
     ListenerFilter, ListenerFilterChainMatchPredicate, listener_filter::ConfigType,
 };
 use api::envoy::original_dst::OriginalDst;
+use api::envoy::proxy_protocol::ProxyProtocol;
 use api::envoy::tls_inspector::TlsInspector;
 use api::envoy::types::Int32Range;
 use prost::Name;
 
 use super::at::{At, Fault, decide, typed};
 use super::http_filter::type_name;
+use super::value;
 use crate::limits::MAX_FILTERS;
-use crate::snapshot::PortRule;
+use crate::snapshot::{self, PortRule};
 
 /// Ports are 0 to 65535.
 const PORTS: u32 = 65_536;
@@ -21,6 +24,7 @@ const PORTS: u32 = 65_536;
 #[derive(Default)]
 pub(crate) struct Filters {
     pub(crate) original_dst: bool,
+    pub(crate) proxy_protocol: Option<snapshot::ProxyProtocol>,
     pub(crate) tls_inspector: Option<PortRule>,
     pub(crate) http_inspector: Option<PortRule>,
 }
@@ -53,6 +57,13 @@ fn one(at: &At<'_>, filter: &ListenerFilter, filters: &mut Filters) -> Result<()
         return Ok(());
     }
     let rule = port_rule(&at.field("filter_disabled"), filter_disabled.as_ref())?;
+    if kind == ProxyProtocol::full_name() {
+        if filters.tls_inspector.is_some() || filters.http_inspector.is_some() {
+            return Err(at.unsupported("it has to stand before the inspectors"));
+        }
+        filters.proxy_protocol = Some(proxy_protocol(&place, &typed(&place, any)?, rule)?);
+        return Ok(());
+    }
     if kind == TlsInspector::full_name() {
         tls_inspector(&place, &typed(&place, any)?)?;
         filters.tls_inspector = Some(rule);
@@ -63,6 +74,29 @@ fn one(at: &At<'_>, filter: &ListenerFilter, filters: &mut Filters) -> Result<()
         return Ok(());
     }
     Err(place.unsupported(format!("the listener filter `{name}` ({kind}) is not supported")))
+}
+
+fn proxy_protocol(
+    at: &At<'_>,
+    filter: &ProxyProtocol,
+    rule: PortRule,
+) -> Result<snapshot::ProxyProtocol, Fault> {
+    decide!(at, filter => ProxyProtocol {
+        used: allow_requests_without_proxy_protocol, disallowed_versions;
+        // TLVs are passed over: nothing here asks for one.
+        refused: rules, pass_through_tlvs;
+        without_effect: stat_prefix, tlv_location;
+    });
+    let at = at.field("disallowed_versions");
+    let (mut v1, mut v2) = (true, true);
+    for (index, number) in disallowed_versions.iter().enumerate() {
+        match value::enumeration(&at.item(index), *number)? {
+            Version::V1 => v1 = false,
+            Version::V2 => v2 = false,
+        }
+    }
+    let is_optional = *allow_requests_without_proxy_protocol;
+    Ok(snapshot::ProxyProtocol { rule, is_optional, v1, v2 })
 }
 
 fn tls_inspector(at: &At<'_>, inspector: &TlsInspector) -> Result<(), Fault> {

@@ -63,6 +63,10 @@ pub(crate) fn compile(
     });
     balance(&at.field("connection_balance_config"), connection_balance_config.as_ref())?;
     let filters = inspect::compile(&at.field("listener_filters"), listener_filters)?;
+    if filters.proxy_protocol.is_some() && value::bool_or(use_original_dst, false) {
+        let at = at.field("use_original_dst");
+        return Err(at.unsupported("it is not supported together with the PROXY protocol"));
+    }
     let mut compiled = chains(at, filter_chains, default_filter_chain.as_ref(), scope)?;
     let old = deprecated_v1
         .as_ref()
@@ -82,6 +86,7 @@ pub(crate) fn compile(
             bound: None,
             use_original_dst: value::bool_or(use_original_dst, false),
             original_dst: filters.original_dst,
+            proxy_protocol: filters.proxy_protocol,
             tls_inspector: filters.tls_inspector,
             http_inspector: filters.http_inspector,
             inspect_timeout: timeout,

@@ -24,6 +24,7 @@ mod http1;
 mod http2;
 mod http_filter;
 mod inspect;
+mod labels;
 mod lb_policy;
 mod listener;
 mod local_reply;

@@ -1,16 +1,17 @@
 //! The versions of resources that the compiler keeps: the one in force and the one that waits.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::answers::Answers;
-use super::endpoint::Assignment;
+use super::endpoint::{Assignment, in_turns};
 use super::scope::Fingerprint;
 use super::verdicts::{Verdicts, combined};
 use super::{cluster, listener};
 use crate::dns::Question;
 use crate::health::{CheckKind, Probe};
-use crate::snapshot::{self, Bound, Endpoints};
+use crate::snapshot::{self, Bound, Endpoints, Health};
 use crate::update::Origin;
 
 /// A resource by name: what is in force, and what takes its place once it is warm.
@@ -112,7 +113,19 @@ impl ClusterVersion {
             || questions.any(|question| answers.has(&question.lookup, &question.name))
     }
 
-    /// The hosts that are checked: none without a check.
+    /// The addresses of the hosts that are checked: none without a check.
+    pub(crate) fn checked_addresses<'v>(
+        &'v self,
+        assignment: &'v Assignment,
+        answers: &'v Answers,
+    ) -> impl Iterator<Item = SocketAddr> + 'v {
+        let lookup = self.compiled.lookup.as_ref();
+        let found = move |name: &Arc<str>| lookup.map_or(&[][..], |by| answers.of(by, name));
+        let checked = self.compiled.check.iter();
+        checked.flat_map(move |_| assignment.checked_addresses(found))
+    }
+
+    /// How the hosts are checked: none without a check.
     pub(crate) fn probes(&self, assignment: &Assignment, answers: &Answers) -> Vec<Probe> {
         let Some(check) = &self.compiled.check else { return Vec::new() };
         let cluster = &self.compiled.cluster;
@@ -150,10 +163,9 @@ impl ClusterVersion {
         answers: &Answers,
         verdicts: &Verdicts,
     ) -> bool {
-        !self.compiled.waits || self.compiled.check.is_none() || {
-            let probes = self.probes(assignment, answers);
-            probes.iter().all(|probe| verdicts.of(&probe.cluster, probe.host).is_some())
-        }
+        let cluster = &self.compiled.cluster.name;
+        let mut hosts = self.checked_addresses(assignment, answers);
+        !self.compiled.waits || hosts.all(|host| verdicts.of(cluster, host).is_some())
     }
 
     /// Changes with what its names stand for.
@@ -161,6 +173,19 @@ impl ClusterVersion {
         match (&self.compiled.lookup, &self.compiled.assignment) {
             (Some(lookup), Some(assignment)) => answers.print(lookup, assignment.names()),
             _ => 0,
+        }
+    }
+
+    /// The host of a logical cluster has all the addresses of its name.
+    fn add_others(&self, assignment: &Assignment, answers: &Answers, to: &mut Endpoints) {
+        let name = assignment.names().next();
+        if let (Some(lookup), Some(name)) = (&self.compiled.lookup, name)
+            && let Some(host) = to.hosts.first_mut()
+            && let others @ [_, ..] = answers.others(lookup, name)
+        {
+            let port = host.address.port();
+            let others = others.iter().map(|ip| SocketAddr::new(*ip, port));
+            host.others = Some(in_turns(host.address, &others.collect::<Vec<_>>()));
         }
     }
 
@@ -182,12 +207,14 @@ impl ClusterVersion {
         let found = |name: &Arc<str>| lookup.map_or(&[][..], |lookup| answers.of(lookup, name));
         let compiled = &self.compiled;
         let matches = &compiled.cluster.transport_matches;
-        let mut endpoints = assignment.resolve(matches, compiled.use_hostname, found);
-        let probes = self.probes(assignment, answers);
-        let checked: HashSet<_> = probes.iter().map(|probe| probe.host).collect();
+        let subsets = compiled.cluster.subsets.as_deref();
+        let mut endpoints = assignment.resolve(matches, subsets, compiled.use_hostname, found);
+        self.add_others(assignment, answers, &mut endpoints);
+        let checked: HashSet<_> = self.checked_addresses(assignment, answers).collect();
         for host in endpoints.hosts.iter_mut().filter(|host| checked.contains(&host.address)) {
             let verdict = verdicts.of(&compiled.cluster.name, host.address);
             host.health = combined(host.health, verdict);
+            host.checked = Some(verdict.unwrap_or(Health::Unhealthy));
         }
         let endpoints = match before {
             Some(before) if before.is_same(&endpoints) => Arc::clone(before),

@@ -15,8 +15,8 @@ use api::envoy::upstream_http::http_protocol_options::{
 };
 
 use super::at::{At, Fault, decide, typed};
-use super::{http1, http2, value};
-use crate::snapshot::{Http1, Http2, UpstreamProtocol};
+use super::{http1, http2, matcher, value};
+use crate::snapshot::{HostNames, Http1, Http2, UpstreamProtocol};
 
 /// The one key of `typed_extension_protocol_options` that is known.
 const KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -35,6 +35,7 @@ pub(crate) struct Options {
     pub(crate) max_head_kib: u32,
     pub(crate) max_fields: u32,
     pub(crate) max_connection_duration: Option<Duration>,
+    pub(crate) host_names: Option<HostNames>,
 }
 
 /// The options that a cluster carries under their extension's name.
@@ -48,6 +49,7 @@ pub(crate) fn options(at: &At<'_>, given: &HashMap<String, Any>) -> Result<Optio
         max_head_kib: HEAD_KIB,
         max_fields: FIELDS,
         max_connection_duration: None,
+        host_names: None,
     };
     for (key, any) in given {
         let at = at.key(key);
@@ -66,16 +68,29 @@ fn read(at: &At<'_>, given: &HttpProtocolOptions, options: &mut Options) -> Resu
         refused: http_filters, header_validation_config, outlier_detection,
             request_mirror_policies, retry_policy, hash_policy;
     });
-    if let Some(names) = upstream_http_protocol_options {
-        let at = at.field("upstream_http_protocol_options");
-        decide!(at, names => UpstreamHttpProtocolOptions {
-            refused: auto_sni, auto_san_validation, override_auto_sni_header;
-        });
-    }
+    let place = at.field("upstream_http_protocol_options");
+    options.host_names = host_names(&place, upstream_http_protocol_options.as_ref())?;
     options.common(at, common_http_protocol_options.as_ref())?;
     let (protocol, http1, http2) = protocol(at, upstream_protocol_options.as_ref())?;
     (options.protocol, options.http1, options.http2) = (Some(protocol), http1, http2);
     Ok(())
+}
+
+fn host_names(
+    at: &At<'_>,
+    given: Option<&UpstreamHttpProtocolOptions>,
+) -> Result<Option<HostNames>, Fault> {
+    let Some(given) = given else { return Ok(None) };
+    decide!(at, given => UpstreamHttpProtocolOptions {
+        used: auto_sni, auto_san_validation, override_auto_sni_header;
+    });
+    let place = at.field("override_auto_sni_header");
+    let field = match override_auto_sni_header.as_str() {
+        "" => None,
+        name => Some(matcher::header_name(&place, name)?),
+    };
+    let names = HostNames { sni: *auto_sni, san: *auto_san_validation, field };
+    Ok((names.sni || names.san).then_some(names))
 }
 
 /// What is spoken, and how.
@@ -140,13 +155,15 @@ impl Options {
         at: &At<'_>,
         selection: ClusterProtocolSelection,
         (old1, given): (Option<&Http1ProtocolOptions>, Option<&Http2ProtocolOptions>),
+        names: Option<&UpstreamHttpProtocolOptions>,
     ) -> Result<(), Fault> {
+        let names = host_names(&at.field("upstream_http_protocol_options"), names)?;
         let http1 = http1(&at.field("http_protocol_options"), old1)?;
         let options = http2::compile(&at.field("http2_protocol_options"), given, None)?;
         if self.protocol.is_some() {
             return Ok(());
         }
-        (self.http1, self.http2) = (http1, options);
+        (self.http1, self.http2, self.host_names) = (http1, options, names);
         self.protocol = Some(match (selection, given) {
             (ClusterProtocolSelection::UseDownstreamProtocol, _) => UpstreamProtocol::Downstream,
             (_, Some(_)) => UpstreamProtocol::Http2,

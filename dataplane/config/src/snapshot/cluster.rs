@@ -32,6 +32,8 @@ pub struct Cluster {
     pub policy: LbPolicy,
     /// What every policy is told besides.
     pub balance: Balance,
+    /// Requests may ask for hosts with certain metadata (`lb_subset_config`).
+    pub subsets: Option<Arc<Subsets>>,
     /// How hosts are judged by what they answer (`None`: they are not).
     pub outlier: Option<Arc<OutlierDetection>>,
     /// With a smaller share of usable endpoints, in percent, health is not looked at
@@ -69,8 +71,32 @@ pub struct Cluster {
     /// A connection that is older takes no more requests (`max_connection_duration`; `None`: it
     /// does).
     pub max_connection_duration: Option<Duration>,
-    /// TCP keep-alive after so many idle seconds.
-    pub keepalive_s: Option<u32>,
+    /// How TCP probes hosts that are silent (`None`: not at all).
+    pub tcp_probes: Option<TcpProbes>,
+    /// What of TLS follows from a request's host.
+    pub host_names: Option<HostNames>,
+}
+
+/// `TcpKeepalive`; what is not said is the kernel's default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpProbes {
+    /// Seconds of silence before the first probe.
+    pub idle_s: Option<u32>,
+    /// Seconds from one probe to the next.
+    pub interval_s: Option<u32>,
+    /// So many without an answer end the connection.
+    pub probes: Option<u32>,
+}
+
+/// `UpstreamHttpProtocolOptions`: what the host that a request names means for TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostNames {
+    /// It is the server name to ask for (`auto_sni`).
+    pub sni: bool,
+    /// The certificate must have it (`auto_san_validation`).
+    pub san: bool,
+    /// The field, in lower case, that names it in place of the authority where a request has it.
+    pub field: Option<Box<[u8]>>,
 }
 
 /// `DiscoveryType`, the kinds that are understood.
@@ -135,6 +161,43 @@ pub enum HashFunction {
     Xx,
     /// `MURMUR_HASH_2`
     Murmur2,
+}
+
+/// Metadata under `envoy.lb`: keys in order, and values in a form of which equal ones are equal.
+pub type Labels = Box<[(Box<str>, Box<str>)]>;
+
+/// `LbSubsetConfig`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subsets {
+    /// The keys that hosts are told apart by (at least one list of them).
+    pub selectors: Vec<Selector>,
+    /// Who serves a request for which there is no subset.
+    pub fallback: Fallback,
+    /// What hosts of the default subset have.
+    pub default: Labels,
+    /// Localities have their shares in a subset too (`locality_weight_aware`).
+    pub by_locality: bool,
+}
+
+/// `LbSubsetSelector`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector {
+    /// In order.
+    pub keys: Box<[Box<str>]>,
+    /// In place of the cluster's, for requests that ask for these keys.
+    pub fallback: Option<Fallback>,
+}
+
+/// `LbSubsetFallbackPolicy`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// Any host.
+    Any,
+    /// One of the default subset.
+    Default,
 }
 
 /// `CommonLbConfig`, and what of the policies' own settings they share.
@@ -214,13 +277,20 @@ pub struct Locality {
 pub struct Endpoint {
     /// Its address.
     pub address: SocketAddr,
+    /// Others of the same host, tried in this order where the first does not answer soon
+    /// (`additional_addresses`; of a `LOGICAL_DNS` name all but the first).
+    pub others: Option<Arc<[SocketAddr]>>,
     /// Its name (`Endpoint.hostname`, else the name that it was found by), for routes that put it
     /// into requests (`auto_host_rewrite`).
     pub hostname: Option<Arc<str>>,
     /// Its share (at least 1).
     pub weight: u32,
-    /// Whether it may be chosen.
+    /// Whether it may be chosen, all things considered.
     pub health: Health,
+    /// As it is configured.
+    pub configured: Health,
+    /// What its checks say (`None`: it is not checked).
+    pub checked: Option<Health>,
     /// 0 is the first choice.
     pub priority: u32,
     /// Index into the localities.
@@ -229,6 +299,8 @@ pub struct Endpoint {
     pub hash_key: Option<Arc<str>>,
     /// Index into the cluster's `transport_matches`; `None`: `transport`.
     pub transport: Option<usize>,
+    /// What of its metadata the cluster's subsets go by.
+    pub labels: Option<Arc<Labels>>,
 }
 
 impl Endpoint {
@@ -236,13 +308,17 @@ impl Endpoint {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            others: None,
             hostname: None,
             weight: 1,
             health: Health::Healthy,
+            configured: Health::Healthy,
+            checked: None,
             priority: 0,
             locality: 0,
             hash_key: None,
             transport: None,
+            labels: None,
         }
     }
 }
@@ -270,13 +346,61 @@ pub struct TransportMatch {
     pub transport: UpstreamTransport,
 }
 
-/// `raw_buffer` or `tls`.
+/// `raw_buffer` or `tls`, or `upstream_proxy_protocol` around one of them.
 #[derive(Clone, Debug)]
 pub enum UpstreamTransport {
     /// Plain bytes.
     Raw,
     /// TLS.
     Tls(Arc<ClientContext>),
+    /// Either, behind a header that tells of the client.
+    Proxied(ProxyVersion, Option<Arc<ClientContext>>),
+}
+
+impl UpstreamTransport {
+    /// What protects it.
+    pub fn tls(&self) -> Option<&Arc<ClientContext>> {
+        match self {
+            Self::Raw => None,
+            Self::Tls(context) => Some(context),
+            Self::Proxied(_, context) => context.as_ref(),
+        }
+    }
+
+    /// What stands before it.
+    pub fn proxy(&self) -> Option<ProxyVersion> {
+        match self {
+            Self::Raw | Self::Tls(_) => None,
+            Self::Proxied(version, _) => Some(*version),
+        }
+    }
+
+    /// The same, with other TLS.
+    pub fn with_tls(&self, context: Arc<ClientContext>) -> Self {
+        match self {
+            Self::Raw | Self::Tls(_) => Self::Tls(context),
+            Self::Proxied(version, _) => Self::Proxied(*version, Some(context)),
+        }
+    }
+
+    /// It is the very same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same_tls = match (self.tls(), other.tls()) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        same_tls && self.proxy() == other.proxy()
+    }
+}
+
+/// `ProxyProtocolConfig.Version`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// What HTTP is spoken upstream.

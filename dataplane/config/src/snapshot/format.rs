@@ -225,6 +225,7 @@ pub enum Fact {
     DownstreamTlsVersion,
     DownstreamTransportFailureReason,
     FilterChainName,
+    FirstSpeaker,
     LocalReplyBody,
     Protocol,
     RequestHeadersBytes,

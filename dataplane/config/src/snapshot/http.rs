@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AccessLog, ClusterId, HeaderChanges, HostForm, Http1, HttpFilters, LocalReplies, Origin,
-    Overrides, RouteTable, Underscores,
+    AccessLog, ClusterId, Format, HeaderChanges, HostForm, Http1, HttpFilters, Labels,
+    LocalReplies, Origin, Overrides, RouteTable, Underscores,
 };
 
 /// `TcpProxy`, compiled.
@@ -19,6 +19,13 @@ pub struct TcpProxy {
     pub total_weight: u32,
     /// Closes after so long without a byte either way; `None`: never. Envoy's default: 1 h.
     pub idle_timeout: Option<Duration>,
+    /// The cluster's hosts are HTTP proxies, asked by CONNECT for a connection to this host
+    /// (`tunneling_config`).
+    pub tunnel: Option<Format>,
+    /// Closes after so long, whatever happens; `None`: never.
+    pub max_duration: Option<Duration>,
+    /// A random time up to so many hundredths of that is added.
+    pub jitter_percent: f64,
     /// Attempts to connect (Envoy: 1).
     pub max_connect_attempts: u32,
     /// Where the host follows from a hash, it is the client's address that is hashed.
@@ -38,6 +45,8 @@ pub struct Weighted {
     pub weight: u32,
     /// What it says of HTTP filters.
     pub overrides: Overrides,
+    /// The metadata that a host has to have (`metadata_match`), the route's included.
+    pub subset: Labels,
     /// What a route does for this cluster alone. Of a TCP proxy's there is nothing.
     pub own: Option<Arc<OfCluster>>,
 }
@@ -45,7 +54,8 @@ pub struct Weighted {
 impl Weighted {
     /// This cluster, and nothing besides.
     pub fn plain(name: Arc<str>, cluster: ClusterId, weight: u32) -> Self {
-        Self { name, cluster, weight, overrides: Overrides::default(), own: None }
+        let (overrides, subset) = (Overrides::default(), Labels::default());
+        Self { name, cluster, weight, overrides, subset, own: None }
     }
 
     /// The request's header that names the cluster, where it is not named here.

@@ -23,6 +23,9 @@ pub struct Listener {
     /// The original destination is recovered before a chain is chosen
     /// (`envoy.filters.listener.original_dst`).
     pub original_dst: bool,
+    /// A proxy in front tells of the client (`envoy.filters.listener.proxy_protocol`), before
+    /// anything else is looked at.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Looks for a ClientHello (`envoy.filters.listener.tls_inspector`).
     pub tls_inspector: Option<PortRule>,
     /// Looks for HTTP (`envoy.filters.listener.http_inspector`).
@@ -39,6 +42,19 @@ pub struct Listener {
     pub buffer_limit: u32,
     /// Who writes a line of each connection.
     pub access_log: Vec<AccessLog>,
+}
+
+/// `ProxyProtocol`: what is read before a client's first byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Where it is read.
+    pub rule: PortRule,
+    /// A connection may begin without it (`allow_requests_without_proxy_protocol`).
+    pub is_optional: bool,
+    /// Version 1 is read.
+    pub v1: bool,
+    /// Version 2 is read.
+    pub v2: bool,
 }
 
 /// When an inspector is *not* run (`filter_disabled`).

@@ -91,6 +91,8 @@ pub struct Course<'c> {
     pub details: &'c str,
     /// Why a connection was ended.
     pub termination: &'c str,
+    /// Who has spoken first on a connection, `server` or `client`, where that was waited for.
+    pub first: &'c str,
     /// The route's name.
     pub route: &'c str,
     /// The body of our own answer.

@@ -16,6 +16,7 @@ fn connection() -> ConnectionFacts<'static> {
     ConnectionFacts {
         destination: SocketAddr::from(([10, 244, 1, 2], 9080)),
         source: SocketAddr::from(([10, 244, 1, 7], 40000)),
+        direct: None,
         transport: Transport::Tls,
         sni: "outbound_.9080_._.reviews.default.svc.cluster.local",
         alpn: Protocols::NONE,

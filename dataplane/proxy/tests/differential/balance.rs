@@ -218,7 +218,7 @@ fn host(address: &SocketAddr, extra: &str) -> String {
 
 const ASSIGNMENT: &str = "    load_assignment:\n      cluster_name: c\n      endpoints:\n";
 
-fn endpoints_with(backends: &[SocketAddr], extra: &dyn Fn(usize) -> String) -> String {
+pub(crate) fn endpoints_with(backends: &[SocketAddr], extra: &dyn Fn(usize) -> String) -> String {
     let hosts = backends.iter().enumerate().map(|(number, at)| host(at, &extra(number)));
     format!("{ASSIGNMENT}      - lb_endpoints:\n{}", hosts.collect::<String>())
 }
@@ -277,7 +277,7 @@ static_resources:
 @CLUSTERS@
 "#;
 
-fn bootstrap(routes: &str, clusters: &[(&str, String)]) -> String {
+pub(crate) fn bootstrap(routes: &str, clusters: &[(&str, String)]) -> String {
     let cluster = |(name, fields): &(&str, String)| {
         format!("  - name: {name}\n    connect_timeout: 1s\n{fields}")
     };

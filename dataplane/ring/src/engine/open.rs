@@ -8,7 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 
 use super::{Alarm, Cancel, Engine, Kernel, Side, Step};
-use crate::driver::{Connect, Failure, Nanos, Op, Socket, Tag, What};
+use crate::driver::{Connect, Failure, Keepalive, Nanos, Op, Socket, Tag, What};
 use crate::sockets::Life;
 use crate::sys;
 
@@ -42,9 +42,8 @@ impl<K: Kernel> Engine<K> {
         let socket =
             socket2::Socket::new(Domain::for_address(connect.to), kind, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
-        if let Some(seconds) = connect.keepalive_s {
-            let idle = Duration::from_secs(u64::from(seconds.max(1)));
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+        if let Some(keepalive) = &connect.keepalive {
+            probe(&socket, keepalive)?;
         }
         let started =
             bind_source(&socket, connect.from).and_then(|()| socket.connect(&connect.to.into()));
@@ -226,6 +225,22 @@ fn address(address: socket2::SockAddr) -> io::Result<SocketAddr> {
 }
 
 /// The table of sockets is full, which is reported as the process' own limit would be.
+fn probe(socket: &socket2::Socket, keepalive: &Keepalive) -> io::Result<()> {
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds.max(1)));
+    let mut asked = TcpKeepalive::new();
+    if let Some(idle) = keepalive.idle_s {
+        asked = asked.with_time(seconds(idle));
+    }
+    if let Some(interval) = keepalive.interval_s {
+        asked = asked.with_interval(seconds(interval));
+    }
+    if let Some(probes) = keepalive.probes {
+        asked = asked.with_retries(probes.max(1));
+    }
+    // What it sets besides is that there are probes at all.
+    socket.set_tcp_keepalive(&asked)
+}
+
 fn full() -> io::Error {
     io::Error::from_raw_os_error(libc::EMFILE)
 }

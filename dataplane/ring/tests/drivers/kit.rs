@@ -163,7 +163,7 @@ impl<D: Made> World<D> {
 
     pub(crate) fn connect_to(&self, to: SocketAddr) -> Connect {
         let deadline = Nanos(self.clock().0 + 5_000_000_000);
-        Connect { to, from: None, deadline, keepalive_s: None }
+        Connect { to, from: None, deadline, keepalive: None }
     }
 
     /// Collects what arrives on a socket until there are so many bytes.

@@ -104,8 +104,7 @@ fn connecting_from_an_address<D: Made>() {
     let mut world = World::<D>::new();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let from = Some("127.0.0.6".parse().unwrap());
-    let connect =
-        Connect { from, keepalive_s: Some(30), ..world.connect_to(server.local_addr().unwrap()) };
+    let connect = Connect { from, ..world.connect_to(server.local_addr().unwrap()) };
     let socket = world.driver.connect(&connect, Tag(5)).unwrap();
     world.expect("connect", is(socket, |what| matches!(what, What::Connected)));
     let (_, peer) = server.accept().unwrap();

@@ -95,6 +95,7 @@ pub(super) fn listener_with(
         bound: Some(bound),
         use_original_dst: false,
         original_dst: false,
+        proxy_protocol: None,
         tls_inspector: None,
         http_inspector: None,
         inspect_timeout: Some(Duration::from_secs(15)),
@@ -114,6 +115,7 @@ pub(super) fn cluster(id: u32, hosts: &[SocketAddr]) -> Cluster {
         discovery: Discovery::Static,
         policy: LbPolicy::RoundRobin,
         balance: Balance::default(),
+        subsets: None,
         outlier: None,
         panic_percent: 50,
         endpoints: Arc::new(Endpoints { version: 1, hosts, ..Endpoints::default() }),
@@ -131,7 +133,8 @@ pub(super) fn cluster(id: u32, hosts: &[SocketAddr]) -> Cluster {
         max_head_kib: 60,
         max_fields: 100,
         max_connection_duration: None,
-        keepalive_s: None,
+        tcp_probes: None,
+        host_names: None,
     }
 }
 
@@ -141,6 +144,9 @@ pub(super) fn tcp_proxy(cluster: u32) -> Terminal {
         clusters: vec![weighted(cluster, 1)],
         total_weight: 1,
         idle_timeout: None,
+        tunnel: None,
+        max_duration: None,
+        jitter_percent: 0.0,
         max_connect_attempts: 1,
         hash_source: false,
         access_log: Vec::new(),

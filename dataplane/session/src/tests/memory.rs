@@ -167,7 +167,7 @@ fn queue_single_bytes<D: Driver>(mut driver: D) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let to = listener.local_addr().expect("an address");
     let deadline = driver.now().after(Duration::from_secs(5));
-    let connect = Connect { to, from: None, deadline, keepalive_s: None };
+    let connect = Connect { to, from: None, deadline, keepalive: None };
     let socket = driver.connect(&connect, Tag(1)).expect("connecting");
     let mut events = Vec::new();
     while !events.iter().any(|event: &ring::driver::Event| matches!(event.what, What::Connected)) {

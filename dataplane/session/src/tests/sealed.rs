@@ -35,7 +35,7 @@ impl<D: Driver> Joined<D> {
         let to = bound.local_addr().expect("an address");
         driver.listen(bound.as_fd(), Tag(1)).expect("listening");
         let deadline = driver.now().after(Duration::from_secs(5));
-        let connect = Connect { to, from: None, deadline, keepalive_s: None };
+        let connect = Connect { to, from: None, deadline, keepalive: None };
         let client = driver.connect(&connect, Tag(2)).expect("connecting");
         let (mut events, mut server, mut is_connected) = (Vec::new(), None, false);
         while server.is_none() || !is_connected {

@@ -18,6 +18,8 @@ mod levels;
 mod logical;
 mod outlier;
 mod shared;
+mod subsets;
+mod twins;
 mod waiting;
 
 const ONLY: ClusterId = ClusterId(0);
@@ -35,6 +37,7 @@ fn cluster(policy: LbPolicy, hosts: Vec<Endpoint>) -> Cluster {
         discovery: Discovery::Eds,
         policy,
         balance: Balance::default(),
+        subsets: None,
         outlier: None,
         panic_percent: 50,
         endpoints: Arc::new(Endpoints { version: 1, hosts, ..Endpoints::default() }),
@@ -52,7 +55,8 @@ fn cluster(policy: LbPolicy, hosts: Vec<Endpoint>) -> Cluster {
         max_head_kib: 60,
         max_fields: 100,
         max_connection_duration: None,
-        keepalive_s: None,
+        tcp_probes: None,
+        host_names: None,
     }
 }
 

@@ -30,8 +30,12 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// What tests of a crate may know besides.
-const TEST_EDGES: &[(&str, &[&str])] =
-    &[("translate", &["source"]), ("proxy", &["kit"]), ("bypass", &["kit"])];
+const TEST_EDGES: &[(&str, &[&str])] = &[
+    ("translate", &["source"]),
+    ("upstream", &["tls"]),
+    ("proxy", &["kit"]),
+    ("bypass", &["kit"]),
+];
 
 /// Crates that may know any of ours.
 const FREE: [&str; 3] = ["benches", "perf", "fuzz"];

@@ -16,6 +16,9 @@ pub(super) enum Compiled {
     Text(Box<[u8]>),
 }
 
+/// The key under which it is told who has spoken first on a connection.
+const FIRST_SPEAKER: &str = "ringway.first_speaker";
+
 /// Operators that take nothing.
 #[rustfmt::skip] // one line an operator
 const PLAIN: &[(&str, Ask)] = &[
@@ -206,6 +209,9 @@ fn with_parameters(at: &At<'_>, command: &Command<'_>, text: &str) -> Result<Ask
         "TRAILER" | "RESPONSE_TRAILER" => Ok(Ask::Trailer(field_name(at, command, text)?)),
         "QUERY_PARAM" => Ok(Ask::QueryParameter(text.as_bytes().into())),
         "COMMON_DURATION" => duration(at, command, text),
+        "FILTER_STATE" if text.split(':').next() == Some(FIRST_SPEAKER) => {
+            Ok(Ask::Fact(Fact::FirstSpeaker))
+        }
         // No filter that is understood here keeps any state.
         "FILTER_STATE" | "PER_REQUEST_STATE" | "UPSTREAM_FILTER_STATE" => Ok(Ask::Nothing),
         // The namespaces of Envoy's own filters may hold what is not kept here.

@@ -59,6 +59,8 @@ fn parameters_are_read() {
         Ask::Between(Point::UpstreamSendBegin, Point::UpstreamReceiveBegin, Unit::Microseconds)
     );
     assert_eq!(only("%FILTER_STATE(x:PLAIN)%").ask, Ask::Nothing);
+    let first = only("%FILTER_STATE(ringway.first_speaker:PLAIN)%").ask;
+    assert_eq!(first, Ask::Fact(Fact::FirstSpeaker));
     assert_eq!(only("%DYNAMIC_METADATA(a:b)%").ask, Ask::Nothing);
     assert_eq!(only("%ENVIRONMENT(RINGWAY_THERE_IS_NO_SUCH)%").ask, Ask::Nothing);
     let path = std::env::var("PATH").expect("a path");

@@ -7,8 +7,8 @@ use super::*;
 use crate::snapshot::{
     Action, ChainMatch, Discovery, EscapedSlashes, FilterKind, ForwardClientCert, HeaderChange,
     HeaderValue, Health, HostForm, Http2, LbPolicy, NameForm, PathMatch, Permission, PortRule,
-    Principal, RouteAction, Routes, ServerHeader, SourceType, StringKind, StripPort, Transport,
-    Underscores, UpstreamProtocol, UpstreamTransport, ValueMatch,
+    Principal, RouteAction, Routes, ServerHeader, SourceType, StringKind, StripPort, TcpProbes,
+    Transport, Underscores, UpstreamProtocol, UpstreamTransport, ValueMatch,
 };
 
 const HTTP_INSPECTOR: &str = "type.googleapis.com/\
@@ -25,7 +25,7 @@ fn a_cluster_has_envoys_defaults() {
     assert_eq!(cluster.idle_timeout, Some(3600 * SECOND));
     assert_eq!((cluster.limits.max_connections, cluster.limits.max_pending), (1024, 1024));
     assert!(matches!(cluster.transport, UpstreamTransport::Raw));
-    assert_eq!((cluster.bind, cluster.keepalive_s, cluster.port_override), (None, None, None));
+    assert_eq!((cluster.bind, cluster.tcp_probes, cluster.port_override), (None, None, None));
 }
 
 #[test]
@@ -37,7 +37,7 @@ original_dst_lb_config: {upstream_port_override: 9080}
 connect_timeout: 10s
 upstream_bind_config: {source_address: {address: 127.0.0.6, port_value: 0}}
 circuit_breakers: {thresholds: [{max_connections: 7, max_requests: 4294967295}]}
-upstream_connection_options: {tcp_keepalive: {keepalive_time: 300}}
+upstream_connection_options: {tcp_keepalive: {keepalive_time: 300, keepalive_probes: 2}}
 alt_stat_name: x
 metadata: {filter_metadata: {istio: {config: a}}}
 typed_extension_protocol_options:
@@ -55,7 +55,9 @@ typed_extension_protocol_options:
     assert_eq!(cluster.bind, Some(IpAddr::from([127, 0, 0, 6])));
     assert_eq!((cluster.limits.max_connections, cluster.limits.max_requests), (7, u32::MAX));
     assert_eq!(cluster.limits.max_pending, 1024);
-    assert_eq!((cluster.keepalive_s, cluster.max_requests_per_connection), (Some(300), 3));
+    let probes = TcpProbes { idle_s: Some(300), interval_s: None, probes: Some(2) };
+    assert_eq!(cluster.tcp_probes, Some(probes));
+    assert_eq!(cluster.max_requests_per_connection, 3);
     assert_eq!(cluster.idle_timeout, None);
     assert_eq!(cluster.protocol, UpstreamProtocol::Downstream);
 }

@@ -8,6 +8,7 @@ mod good;
 mod health;
 mod life;
 mod random;
+mod reach;
 mod routing;
 mod support;
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::{Outcome, Process};
 
 /// Only failures in a row count.
-fn rules() -> OutlierDetection {
+pub(super) fn rules() -> OutlierDetection {
     OutlierDetection {
         consecutive_5xx: 3,
         enforcing_5xx: 100,

@@ -45,8 +45,7 @@ impl<D: Driver> Engine<D> {
         let Some(link) = self.links.get_mut(index) else { return };
         let now = now();
         let deadline = now.after(self.plan.spec.timeout);
-        let connect =
-            Connect { to: self.plan.spec.target, from: None, deadline, keepalive_s: None };
+        let connect = Connect { to: self.plan.spec.target, from: None, deadline, keepalive: None };
         (link.state, link.since) = (State::Connecting, now);
         self.opening += 1;
         match self.driver.connect(&connect, Tag(index as u64)) {
