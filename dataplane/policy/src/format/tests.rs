@@ -41,7 +41,8 @@ fn response(status: u16, fields: &[(&str, &str)]) -> Head {
 #[test]
 fn fields_are_found() {
     let head = request(
-        "GET /a/b?x=1%202&y=%0d%0a&z HTTP/1.1\nhost: a.b:80\nx-a: 1\nx-a: 2\naccept: t\naccept: u",
+        "GET /a/b?x=1%202&y=%0d%0a&z HTTP/1.1\nhost: a.b:80\nx-a: 1\nx-a: 2\naccept: t\naccept: u\n\
+         x-forwarded-proto: http",
     );
     let answer = response(204, &[("x-up", "yes"), ("x-up", "no")]);
     let trailers = response(0, &[("t", "v")]);
@@ -113,10 +114,10 @@ fn facts_are_written_as_envoy_writes_them() {
         ..Facts::default()
     };
     let fact = |fact| ask(Ask::Fact(fact), &facts);
-    assert_eq!(fact(Fact::ResponseFlags), "UF,URX");
+    assert_eq!(fact(Fact::ResponseFlags), "URX,UF");
     assert_eq!(
         fact(Fact::ResponseFlagsLong),
-        "UpstreamConnectionFailure,UpstreamRetryLimitExceeded"
+        "UpstreamRetryLimitExceeded,UpstreamConnectionFailure"
     );
     assert_eq!((fact(Fact::Protocol), fact(Fact::UpstreamProtocol)), ("HTTP/2".into(), "-".into()));
     assert_eq!(fact(Fact::UpstreamTransportFailureReason), "delayed_connect_error:_no");
