@@ -1,6 +1,7 @@
 //! A connection that a TCP proxy makes through an HTTP proxy, which is asked for it by CONNECT
 //! (`tunneling_config`).
 
+use config::snapshot::UpstreamProtocol;
 use policy::format;
 use ring::driver::Driver;
 use ring::{Buf, Key};
@@ -49,9 +50,14 @@ impl<D: Driver> Worker<D> {
             bytes.freeze()
         });
         let Some(up) = self.ups.get_mut(key) else { return true };
+        // CONNECT over HTTP/2 is not built: a proxy that expects that is not spoken to otherwise.
+        let cluster = self.clusters.cluster(up.lease.host.cluster);
+        let is_http2 = cluster.is_some_and(|to| to.protocol == UpstreamProtocol::Http2);
         up.state =
             UpState::Asking(Box::new(Asking { down: down_key, partial: Partial::default() }));
-        let sent = bytes.filter(|_| is_host).map(|bytes| up.io.send(&mut self.io.driver, bytes));
+        let sent = bytes
+            .filter(|_| is_host && !is_http2)
+            .map(|bytes| up.io.send(&mut self.io.driver, bytes));
         match sent {
             Some(Ok(())) => up.io.arm(&mut self.io.driver),
             Some(Err(_)) | None => self.on_unasked(key),

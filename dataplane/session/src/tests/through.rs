@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::snapshot::{Endpoint, Endpoints, Format, Part, TcpProxy, Terminal};
+use config::snapshot::{
+    Cluster, Endpoint, Endpoints, Format, Part, TcpProxy, Terminal, UpstreamProtocol,
+};
 
 use super::fixture::{Proxy, cluster, echo, nobody, on_both, upstream, weighted};
 use crate::Counter;
@@ -79,11 +81,15 @@ fn an_http_proxy_that_refuses_ends_the_connection() {
             proxy.settles(0, 0);
             assert_eq!(proxy.counters.get(Counter::UpstreamConnectFail), 1);
         }
-        // A host that would become another line is asked for nothing.
-        let to = vec![cluster(0, &[upstream(echo)])];
-        let proxy = Proxy::start(which, proxy(Some("a b"), None), to);
-        assert!(!matches!(proxy.connect().read(&mut [0]), Ok(1..)));
-        proxy.settles(0, 0);
+        // A host that would become another line is asked for nothing, and so is a proxy that
+        // expects HTTP/2.
+        let to = cluster(0, &[upstream(echo)]);
+        let modern = Cluster { protocol: UpstreamProtocol::Http2, ..to.clone() };
+        for (host, to) in [("a b", to), ("inside:443", modern)] {
+            let proxy = Proxy::start(which, proxy(Some(host), None), vec![to]);
+            assert!(!matches!(proxy.connect().read(&mut [0]), Ok(1..)));
+            proxy.settles(0, 0);
+        }
     });
 }
 
