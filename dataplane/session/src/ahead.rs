@@ -137,8 +137,9 @@ impl<D: Driver> Worker<D> {
         }
         let chosen = chain::select(&down.listener, &down.facts.connection());
         let is_same = chosen.zip(down.chain.as_ref()).is_some_and(|(now, then)| {
-            // Chains that have not changed are shared by all snapshots.
-            Arc::ptr_eq(now, then)
+            // Chains that have not changed are shared by all snapshots. What the client has said
+            // may be what its policies refuse: then it goes the way of all others.
+            Arc::ptr_eq(now, then) && is_admitted(down, now, &mut self.io.details)
         });
         if is_same {
             self.join_ahead(key, first);

@@ -391,9 +391,9 @@ impl<D: Driver> Worker<D> {
                 {
                     down.io.tell_local_uri(context.local_uri());
                 }
-                let (now, random) = (self.io.driver.now(), self.io.random.next());
+                let (now, share) = (self.io.driver.now(), self.io.random.share());
                 let generation = self.view.generation();
-                let serving = Serving::new(Arc::clone(manager), generation, now, random);
+                let serving = Serving::new(Arc::clone(manager), generation, now, share);
                 match first_codec(manager, down.io.peer()) {
                     Some(phase) => {
                         down.state = DownState::Http(Box::new(HttpSide::new(serving, phase)));
@@ -459,7 +459,8 @@ impl<D: Driver> Worker<D> {
     fn forget_down(&mut self, key: Key) -> Option<Down> {
         self.log_connection(key);
         let mut down = self.downs.remove(key)?;
-        if down.chain.as_ref().is_some_and(|chain| !chain.gates.is_empty()) {
+        // Its chain may be another one by now than the one that has counted it.
+        if !self.places.is_empty() {
             self.places.remove(&key.pack());
         }
         self.io.counters.count(Counter::DownstreamClosed);

@@ -44,7 +44,9 @@ impl<D: Driver> Worker<D> {
                 }
             }
         }
-        self.places.insert(key.pack(), places);
+        if !places.is_empty() {
+            self.places.insert(key.pack(), places);
+        }
         let Some((counter, delay)) = dismissed else { return true };
         self.io.counters.count(counter);
         self.dismiss(key, delay);

@@ -46,12 +46,10 @@ impl Asker {
 }
 
 impl Serving {
-    /// `random` decides on the jitter of how long the connection may last.
-    pub(crate) fn new(manager: Arc<HttpManager>, generation: u64, now: Nanos, random: u64) -> Self {
+    /// `share` of 1 decides on the jitter of how long the connection may last.
+    pub(crate) fn new(manager: Arc<HttpManager>, generation: u64, now: Nanos, share: f64) -> Self {
         let spans = &manager.spans;
         let ends_at = spans.connection.map_or(NEVER, |span| {
-            // A share of 2^32 is even enough.
-            let share = f64::from((random >> 32) as u32) / f64::from(u32::MAX);
             now.after(span.mul_f64(1.0 + share * spans.jitter_percent / 100.0))
         });
         Self { manager, generation, table: None, shared: None, requests: 0, ends_at }

@@ -57,6 +57,7 @@ pub enum Content {
 /// Zstandard looks back at 256 KiB at most, whatever its level: it takes several times as much
 /// memory for each body, and what a client must keep follows from it too.
 const ZSTD_WINDOW_BITS: u32 = 18;
+const MIB: usize = 1024 * 1024;
 /// What a flush of Brotli is gathered in.
 const BROTLI_BUFFER: usize = 4 * 1024;
 
@@ -66,8 +67,20 @@ impl Coding {
         match self {
             // zlib: the window twice, hash chains and the pending output.
             Self::Gzip { window_bits, .. } => (1 << (window_bits + 2)) + 256 * 1024,
-            Self::Brotli { window_bits, .. } => (1 << (window_bits + 1)) + 1024 * 1024,
-            Self::Zstd { .. } => (4 << ZSTD_WINDOW_BITS) + 512 * 1024,
+            // The window and what is copied of it, the tables of the quality's matcher, and more.
+            Self::Brotli { quality, window_bits, block_bits, .. } => {
+                let matcher = match quality {
+                    0..=6 => 2 * MIB,
+                    7 => 8 * MIB,
+                    8 => 16 * MIB,
+                    9 => 32 * MIB,
+                    _ => (8 << window_bits) + 6 * MIB,
+                };
+                (3 << window_bits.max(block_bits)) + matcher + MIB
+            }
+            // The window, its tables, and what is gathered for a block.
+            Self::Zstd { level: ..=5, .. } => (4 << ZSTD_WINDOW_BITS) + MIB,
+            Self::Zstd { .. } => (4 << ZSTD_WINDOW_BITS) + 5 * MIB,
         }
     }
 }

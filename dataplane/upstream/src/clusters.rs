@@ -69,7 +69,9 @@ impl<K: Copy + Eq> Clusters<K> {
     pub fn members(&self, id: ClusterId) -> Option<(u64, u64)> {
         let state = self.states.get(id.0 as usize)?;
         state.cluster.as_ref()?;
-        let hosts = state.hosts.iter().filter(|host| host.life == Life::Alive);
+        // What is set apart of a host is none of its own.
+        let is_one = |host: &&Host<K>| host.life == Life::Alive && host.parent.is_none();
+        let hosts = state.hosts.iter().filter(is_one);
         let is_usable = |health: Health| health != Health::Unhealthy;
         Some(hosts.fold((0, 0), |(all, usable), host| {
             (all + 1, usable + u64::from(is_usable(host.health) && !host.is_ejected))

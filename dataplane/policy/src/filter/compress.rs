@@ -3,7 +3,8 @@
 use config::snapshot::{Compressor, CompressorOverride, Etags};
 use wire::head::{Framing, Head, Known};
 
-use crate::matcher;
+use crate::headers::text;
+use crate::{matcher, scratch};
 
 /// What the client accepts is not said, or cannot be read.
 const IDENTITY: &[u8] = b"identity";
@@ -21,9 +22,16 @@ pub fn accepted(
     head: &mut Head,
     kept: &mut Vec<u8>,
 ) -> bool {
-    let Some(accepted) = head.values(b"accept-encoding").next() else { return false };
+    if head.values(b"accept-encoding").next().is_none() {
+        return false;
+    }
     kept.clear();
-    kept.extend_from_slice(accepted);
+    for line in head.values(b"accept-encoding") {
+        if !kept.is_empty() {
+            kept.push(b',');
+        }
+        kept.extend_from_slice(line);
+    }
     let hides = own.and_then(|own| own.hides_wishes).unwrap_or(compressor.hides_wishes);
     if hides && is_on(compressor, own) {
         head.remove(b"accept-encoding");
@@ -112,17 +120,23 @@ fn wishes(accepted: &[u8]) -> impl Iterator<Item = (&[u8], f32)> {
 
 /// Says in the head of an answer that its body is compressed.
 pub fn tell(compressor: &Compressor, head: &mut Head) {
-    let strong = head.values(b"etag").next().filter(|etag| is_strong(etag)).map(<[u8]>::to_vec);
-    match (strong, compressor.etags) {
-        (None, _) | (Some(_), Etags::Kept) => {}
-        (Some(_), Etags::Removed) => head.remove(b"etag"),
-        (Some(strong), Etags::Weakened) => {
-            head.set(b"etag", &[b"W/", &strong[..]].concat());
-        }
+    let is_strong = head.values(b"etag").next().is_some_and(is_strong);
+    match compressor.etags {
+        Etags::Removed if is_strong => head.remove(b"etag"),
+        Etags::Weakened if is_strong => weaken(head),
+        Etags::Kept | Etags::Removed | Etags::Weakened => {}
     }
     head.remove_known(Known::ContentLength);
     head.framing = Framing::Chunked;
     head.set(b"content-encoding", compressor.compression.name());
+}
+
+fn weaken(head: &mut Head) {
+    scratch::with(|out| {
+        out.extend_from_slice(b"W/");
+        out.extend_from_slice(head.values(b"etag").next().unwrap_or_default());
+        head.set(b"etag", out);
+    });
 }
 
 fn is_strong(etag: &[u8]) -> bool {
@@ -132,13 +146,17 @@ fn is_strong(etag: &[u8]) -> bool {
 /// Says that another client may be answered otherwise.
 pub fn vary(head: &mut Head) {
     const NAME: &[u8] = b"Accept-Encoding";
-    let Some(told) = head.values(b"vary").next().map(<[u8]>::to_vec) else {
-        head.append(b"vary", NAME);
+    let is_told = head.values(b"vary").next().is_some();
+    let mut told = head.values(b"vary").flat_map(|line| line.split(|byte| *byte == b','));
+    let is_complete = told.any(|token| token.trim_ascii() == NAME);
+    drop(told);
+    if is_complete {
         return;
-    };
-    if !told.split(|byte| *byte == b',').any(|token| token.trim_ascii() == NAME) {
-        head.set(b"vary", &[&told[..], b", ", NAME].concat());
     }
+    text::join(head, b"vary", b"", |out| {
+        out.extend_from_slice(if is_told { b", " } else { b"" });
+        out.extend_from_slice(NAME);
+    });
 }
 
 #[cfg(test)]

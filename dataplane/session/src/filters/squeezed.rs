@@ -29,7 +29,8 @@ impl Squeezed {
         let coding = coding(compression);
         let own = coding.memory_bytes();
         let used = all.get().saturating_add(own);
-        if used > SQUEEZING_BYTES_MAX {
+        // One body is compressed whatever its encoder takes.
+        if used > SQUEEZING_BYTES_MAX && all.get() > 0 {
             return None;
         }
         let encoder = Some(Encoder::new(&coding).ok()?);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use config::snapshot::{
     AccessLog, Action, Ask, ChainMatch, Fact, FilterChain, Format, Listener, LogFormat, LogTarget,
     NetworkRbac, Operator, Part, Permission, Policy, PortRule, Principal, RouteAction, Rules,
-    Terminal,
+    StringKind, StringMatch, Terminal,
 };
 use ring::Which;
 
@@ -238,8 +238,8 @@ fn at_the_end_of_the_time_out_it_is_a_silent_clients_chain() {
     });
 }
 
-fn nobody_may() -> NetworkRbac {
-    let (permissions, principals) = (vec![Permission::Any], vec![Principal::Any]);
+fn nobody_may(permission: Permission) -> NetworkRbac {
+    let (permissions, principals) = (vec![permission], vec![Principal::Any]);
     let policy = Policy { name: "nobody".into(), permissions, principals };
     let rules = Rules { action: Action::Deny, policies: vec![policy] };
     NetworkRbac { stat_prefix: "rbac".into(), rules: Some(rules) }
@@ -251,7 +251,7 @@ fn nothing_is_connected_ahead_where_a_silent_client_gets_nothing() {
     let closing = |listener: &mut Listener| listener.continue_on_timeout = false;
     let refusing = |listener: &mut Listener| {
         let mut plain = chain("plain", &[], tcp_proxy(1));
-        plain.rbac = vec![Arc::new(nobody_may())];
+        plain.rbac = vec![Arc::new(nobody_may(Permission::Any))];
         listener.chains[1] = Arc::new(plain);
     };
     let asking = |listener: &mut Listener| {
@@ -272,6 +272,41 @@ fn nothing_is_connected_ahead_where_a_silent_client_gets_nothing() {
             client.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
             assert!(read_message(&mut client).is_some());
             assert_eq!(count.load(Ordering::Relaxed), 0);
+        }
+    });
+}
+
+/// A ClientHello that asks for this server (RFC 8446, 4.1.2; RFC 6066, 3).
+fn hello(name: &str) -> Vec<u8> {
+    let sized = |body: Vec<u8>| [&(body.len() as u16).to_be_bytes(), &body[..]].concat();
+    let names = sized([vec![0], sized(name.as_bytes().to_vec())].concat());
+    let extensions = sized([vec![0, 0], sized(names)].concat());
+    let body = [vec![3, 3], vec![0; 32], vec![0, 0, 2, 0x13, 1, 1, 0], extensions].concat();
+    let handshake = [vec![1, 0], sized(body)].concat();
+    [vec![22, 3, 1], sized(handshake)].concat()
+}
+
+#[test]
+fn what_a_client_says_after_a_while_is_judged_too() {
+    let bad = StringMatch { kind: StringKind::Exact(b"bad".as_slice().into()), ignore_case: false };
+    on_both(|which| {
+        for (name, is_let_in) in [("good", true), ("bad", false)] {
+            let proxy = start(which, [nobody(), upstream(echo)], |listener| {
+                listener.tls_inspector = Some(PortRule::default());
+                let mut plain = chain("plain", &[], tcp_proxy(1));
+                plain.rbac = vec![Arc::new(nobody_may(Permission::ServerName(bad.clone())))];
+                listener.chains[1] = Arc::new(plain);
+            });
+            let mut client = proxy.connect();
+            waits_for(&proxy, Counter::UpstreamTotal, 1);
+            let hello = hello(name);
+            client.write_all(&hello).expect("sent");
+            let mut back = vec![0; hello.len()];
+            assert_eq!(client.read_exact(&mut back).is_ok(), is_let_in, "{name}");
+            let denied = u64::from(!is_let_in);
+            assert_eq!(proxy.counters.get(Counter::NetworkRbacDenied), denied, "{name}");
+            drop(client);
+            proxy.settles(0, 0);
         }
     });
 }

@@ -33,3 +33,16 @@ fn the_weightiest_that_is_there_is_chosen() {
     assert_eq!(chosen("br, gzip", &["gzip"]), "gzip");
     assert_eq!(chosen("*", &[]), "");
 }
+
+#[test]
+fn several_lines_are_one_list() {
+    let mut answer = Head::default();
+    for line in [b"origin".as_slice(), b"accept"] {
+        answer.append(b"vary", line);
+    }
+    for _ in 0..2 {
+        vary(&mut answer);
+        let told: Vec<_> = answer.values(b"vary").collect();
+        assert_eq!(told, [b"origin,accept, Accept-Encoding"]);
+    }
+}

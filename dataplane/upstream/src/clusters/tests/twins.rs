@@ -84,6 +84,16 @@ fn a_name_matters_where_it_is_asked_for_or_checked() {
 }
 
 #[test]
+fn a_host_is_one_however_much_is_set_apart_of_it() {
+    let host_names = by_name(true, false);
+    let mut clusters = serving(Cluster { host_names, ..named(2) });
+    for name in ["a.example", "b.example", "c.example"] {
+        pick(&mut clusters, name).unwrap();
+    }
+    assert_eq!(clusters.members(ONLY), Some((2, 2)));
+}
+
+#[test]
 fn a_host_that_is_told_of_clients_has_connections_for_each() {
     let UpstreamTransport::Tls(context) = tls() else { panic!("TLS") };
     for context in [None, Some(context)] {
