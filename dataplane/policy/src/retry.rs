@@ -12,19 +12,16 @@ pub fn of_request(
     steering: Option<&Steering>,
     head: &Head,
 ) -> Option<Box<Retry>> {
-    let steering = steering.filter(|steering| steers(steering));
-    let is_limited = route.is_some_and(|route| !route.requests.is_empty());
-    if steering.is_none() && !is_limited {
-        return None;
-    }
-    let mut retry = route.cloned().unwrap_or_else(|| Retry { retries: 1, ..Retry::default() });
-    if let Some(steering) = steering {
-        add(&mut retry, steering);
-    }
     let takes = |asked: &HeaderMatch| matcher::header(asked, head);
-    if is_limited && !retry.requests.iter().any(takes) {
-        retry.ask_nothing();
+    if let Some(route) = route
+        && !route.requests.is_empty()
+        && !route.requests.iter().any(takes)
+    {
+        return Some(Box::new(route.asking_nothing()));
     }
+    let steering = steering.filter(|steering| steers(steering))?;
+    let mut retry = route.cloned().unwrap_or_else(|| Retry { retries: 1, ..Retry::default() });
+    add(&mut retry, steering);
     Some(Box::new(retry))
 }
 

@@ -30,13 +30,9 @@ pub(crate) struct RequestForm {
 }
 
 impl RequestForm {
-    /// Names that came as they are kept go on so; else the cluster says how they are written.
     fn of(head: &Head, manager: &HttpManager, up: Names, is_absolute: bool) -> Self {
-        let names = match (kept(manager.http1.names), up) {
-            (Some(form), _) if head.version != Version::Http2 => form,
-            (_, Names::Proper) => NameForm::Proper,
-            _ => NameForm::Lower,
-        };
+        let kept = kept(manager.http1.names).filter(|_| head.version != Version::Http2);
+        let names = names(kept, up);
         let absolute = is_absolute.then(|| scheme(head));
         let scheme = manager.origin.as_ref().and_then(|origin| origin.scheme);
         Self { names, absolute, scheme }
@@ -44,12 +40,8 @@ impl RequestForm {
 
     /// The same for a copy that goes to a cluster of this form.
     pub(crate) fn towards(self, head: &Head, (up, is_absolute): (Names, bool)) -> Self {
-        let names = match (self.names, up) {
-            (NameForm::Kept | NameForm::KeptOrProper, _) => self.names,
-            (_, Names::Proper) => NameForm::Proper,
-            _ => NameForm::Lower,
-        };
-        Self { names, absolute: is_absolute.then(|| scheme(head)), ..self }
+        let kept = Some(self.names).filter(|_| self.keeps_names());
+        Self { names: names(kept, up), absolute: is_absolute.then(|| scheme(head)), ..self }
     }
 
     pub(crate) fn put_on(self, head: &mut Head) {
@@ -62,9 +54,13 @@ impl RequestForm {
             head_bytes_max: wire::h1::HEAD_BYTES_MAX,
             fields_max: wire::h1::FIELDS_MAX,
             custom_methods: true,
-            keeps_names: matches!(self.names, NameForm::Kept | NameForm::KeptOrProper),
+            keeps_names: self.keeps_names(),
             ..Limits::default()
         }
+    }
+
+    fn keeps_names(self) -> bool {
+        matches!(self.names, NameForm::Kept | NameForm::KeptOrProper)
     }
 }
 
@@ -85,6 +81,11 @@ impl Stream {
         self.form.put_on(head);
         self.tunnel = Tunnel::of(head, forward.terminates_connect);
     }
+}
+
+/// Names that came as they are kept go on so; else the cluster says how they are written.
+fn names(kept: Option<NameForm>, up: Names) -> NameForm {
+    kept.unwrap_or(if up == Names::Proper { NameForm::Proper } else { NameForm::Lower })
 }
 
 /// A client by HTTP/2 says its scheme itself.

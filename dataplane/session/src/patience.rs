@@ -3,8 +3,6 @@
 //! The timer is moved only where a deadline comes nearer; when it rings too early it is set again.
 //! A busy connection then touches the wheel once in an idle time-out, not twice a request.
 
-use std::time::Duration;
-
 use config::snapshot::HttpManager;
 use policy::reply::Reason;
 use ring::Key;
@@ -14,7 +12,7 @@ use crate::down::Down;
 use crate::keys::Alarm;
 use crate::request::{HttpSide, Phase};
 use crate::serving::Asker;
-use crate::worker::Worker;
+use crate::worker::{Worker, sooner};
 
 impl HttpSide {
     /// When patience ends in the present phase. `is_flushing`: the answers before have not left.
@@ -48,10 +46,6 @@ fn of_head(manager: &HttpManager) -> Reason {
     }
 }
 
-fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
-    [one, other].into_iter().flatten().min()
-}
-
 impl<D: Driver> Worker<D> {
     /// A phase begins: its patience is counted from now.
     pub(crate) fn begin_phase(&mut self, key: Key) {
@@ -65,10 +59,7 @@ impl<D: Driver> Worker<D> {
         let Some(down) = self.downs.get_mut(key) else { return };
         let is_flushing = down.io.unsent(&self.io.driver) > 0;
         let Some(at) = down.http().and_then(|http| http.deadline(is_flushing)) else { return };
-        if down.timer.is_none() || at < down.rings_at {
-            down.rings_at = at;
-            self.io.rearm(&mut down.timer, Some(at), Alarm::Down(key));
-        }
+        self.io.rearm_sooner(&mut down.timer, &mut down.rings_at, at, Alarm::Down(key));
     }
 
     pub(crate) fn on_patience_alarm(&mut self, key: Key) {

@@ -33,7 +33,7 @@ use crate::share;
 use crate::tunnel::Tunnel;
 use crate::up::{For, Speaks, Up, UpState};
 use crate::view::Taken;
-use crate::worker::Worker;
+use crate::worker::{Worker, sooner};
 
 /// The cluster of a request that was not sent on its way yet.
 pub(crate) const NO_CLUSTER: ClusterId = ClusterId::NOBODY;
@@ -294,13 +294,6 @@ impl Stream {
     }
 }
 
-fn sooner(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
 fn scheme_of(head: &Head) -> Option<&'static str> {
     match head.get(head.scheme) {
         b"" => None,
@@ -552,15 +545,10 @@ impl<D: Driver> Worker<D> {
         self.set_alarm(key);
     }
 
-    /// The timer is moved only where an alarm comes nearer; when it rings too early it is set
-    /// again.
     pub(crate) fn set_alarm(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(at) = stream.next_alarm() else { return };
-        if stream.timer.is_none() || at < stream.rings_at {
-            stream.rings_at = at;
-            self.io.rearm(&mut stream.timer, Some(at), Alarm::Stream(key));
-        }
+        self.io.rearm_sooner(&mut stream.timer, &mut stream.rings_at, at, Alarm::Stream(key));
     }
 
     pub(crate) fn on_stream_alarm(&mut self, key: Key) {

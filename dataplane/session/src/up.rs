@@ -160,13 +160,13 @@ impl Speaks {
 
 impl<D: Driver> Worker<D> {
     pub(crate) fn on_up(&mut self, key: Key, socket: Socket, what: What) {
-        let has_connected = matches!(what, What::Connected);
-        if self.ups.get(key).is_some_and(|up| up.io.socket != socket)
-            && !self.wins_race(key, socket, has_connected)
-        {
+        let Some(up) = self.ups.get_mut(key) else { return };
+        if up.io.socket != socket {
+            if self.wins_race(key, socket, matches!(what, What::Connected)) {
+                self.on_connected(key);
+            }
             return;
         }
-        let Some(up) = self.ups.get_mut(key) else { return };
         match what {
             What::Connected => self.on_connected(key),
             What::Data(bytes) => self.on_up_data(key, bytes),
@@ -372,17 +372,17 @@ impl<D: Driver> Worker<D> {
         }
         if let UpState::Http(client) = &up.state
             && let Some(stream) = self.streams.get_mut(client.stream)
-            && let Some(returning) = &mut stream.returning
-            && returning.is_full(self.io.driver.pool())
         {
-            returning.is_starving = true;
-            return;
-        }
-        if let UpState::Http(client) = &up.state
-            && self.streams.get(client.stream).is_some_and(|s| s.slowed_bytes() > UNSENT_HIGH)
-        {
-            // It is read from again when a filter has let some of it go.
-            return;
+            if let Some(returning) = &mut stream.returning
+                && returning.is_full(self.io.driver.pool())
+            {
+                returning.is_starving = true;
+                return;
+            }
+            if stream.slowed_bytes() > UNSENT_HIGH {
+                // It is read from again when a filter has let some of it go.
+                return;
+            }
         }
         let is_relayed = match (&up.state, down) {
             (UpState::Tcp(_), Some(down)) => self.relay_down(key, down),

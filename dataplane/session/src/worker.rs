@@ -334,6 +334,28 @@ impl<D: Driver> Io<D> {
         }
         *timer = at.map(|at| self.wheel.arm(at, alarm));
     }
+
+    /// Moves a timer only where its time comes nearer; one that rings too early is set again.
+    pub(crate) fn rearm_sooner(
+        &mut self,
+        timer: &mut Option<Timer>,
+        rings_at: &mut Nanos,
+        at: Nanos,
+        alarm: Alarm,
+    ) {
+        if timer.is_none() || at < *rings_at {
+            *rings_at = at;
+            self.rearm(timer, Some(at), alarm);
+        }
+    }
+}
+
+/// The smaller one of those that there are.
+pub(crate) fn sooner<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// A worker's random numbers (SplitMix64): for shares and ids, never for secrets.

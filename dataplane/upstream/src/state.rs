@@ -227,7 +227,7 @@ impl<K: Copy + Eq> State<K> {
 
     /// The place of the host for an endpoint: the one it has, or a new one.
     fn place(&mut self, cluster: &Cluster, endpoint: &Endpoint, evicted: &mut Vec<K>) -> u32 {
-        let transport = transport(cluster, endpoint.transport);
+        let transport = cluster.transport_of(endpoint.transport);
         let known = match cluster.discovery {
             // One host for good: only new connections go where its name leads to now.
             Discovery::LogicalDns => self.by_address.values().next().copied(),
@@ -318,6 +318,7 @@ impl<K: Copy + Eq> State<K> {
 
     fn retire_all(&mut self, evicted: &mut Vec<K>) {
         let all = std::mem::take(&mut self.by_address);
+        self.retire_twins(|_| true, evicted);
         for slot in all.into_values() {
             self.retire(slot, evicted);
         }
@@ -336,11 +337,6 @@ pub(crate) fn find_whole<K>(hosts: &mut [Host<K>], id: HostId) -> Option<&mut Ho
         Some(parent) => hosts.get_mut(parent as usize),
         None => hosts.get_mut(id.slot as usize),
     }
-}
-
-fn transport(cluster: &Cluster, index: Option<usize>) -> &UpstreamTransport {
-    let matched = index.and_then(|index| cluster.transport_matches.get(index));
-    matched.map_or(&cluster.transport, |matched| &matched.transport)
 }
 
 fn same_reach(left: &Cluster, right: &Cluster) -> bool {

@@ -55,8 +55,7 @@ impl Line {
         endpoint: &Endpoint,
         collector: &LogCollector,
     ) -> Result<Self, String> {
-        let matched = endpoint.transport.and_then(|at| cluster.transport_matches.get(at));
-        let transport = matched.map_or(&cluster.transport, |matched| &matched.transport);
+        let transport = cluster.transport_of(endpoint.transport);
         let host = endpoint.address;
         // As Envoy's pools of HTTP/2 do.
         let usual = Some(&b"h2"[..]);
@@ -184,21 +183,19 @@ pub(super) fn resource(collector: &LogCollector, labels: &Labels) -> Vec<u8> {
         ("cluster_name", cluster),
         ("node_name", node),
     ];
-    let mut attributes: Vec<(String, KeyValue)> = Vec::new();
+    let mut attributes: Vec<KeyValue> = Vec::new();
     for (key, text) in labels.into_iter().filter(|_| collector.has_labels) {
         let value = Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) });
-        let pair = KeyValue { key: key.to_owned(), value, ..KeyValue::default() };
-        attributes.push((key.to_owned(), pair));
+        attributes.push(KeyValue { key: key.to_owned(), value, ..KeyValue::default() });
     }
     for (key, encoded) in &collector.attributes {
         // They were encoded by us.
         let Ok(pair) = KeyValue::decode(&encoded[..]) else { continue };
-        match attributes.iter_mut().find(|(known, _)| known == key) {
-            Some((_, before)) => *before = pair,
-            None => attributes.push((key.clone(), pair)),
+        match attributes.iter_mut().find(|known| known.key == *key) {
+            Some(before) => *before = pair,
+            None => attributes.push(pair),
         }
     }
-    let attributes = attributes.into_iter().map(|(_, pair)| pair).collect();
     Resource { attributes }.encode_to_vec()
 }
 

@@ -24,7 +24,6 @@ use api::envoy::header_mutation::HeaderMutation;
 use api::envoy::health_check::HealthCheck;
 use api::envoy::http_rbac::Rbac;
 use api::envoy::local_ratelimit::LocalRateLimit;
-use api::envoy::mutation_rules;
 use api::envoy::router::Router;
 use api::envoy::types::FractionalPercent;
 use api::envoy::types::fractional_percent::DenominatorType;
@@ -35,9 +34,10 @@ use super::at::{At, Fault, decide, typed};
 use super::scope::Scope;
 use super::{rbac, value};
 use crate::limits::MAX_FILTERS;
-use crate::snapshot::{self, FilterKind, HeaderMutationFilter, HttpFilters, Mutation, Share};
+use crate::snapshot::{self, FilterKind, HeaderMutationFilter, HttpFilters, Share};
 
 pub(crate) use limit::{bucket, rate_limits};
+pub(crate) use mutation::list as mutations;
 pub(crate) use overrides::compile as overrides;
 
 pub(crate) struct Filters {
@@ -159,14 +159,6 @@ fn kind(
     } else {
         return Ok(None);
     }))
-}
-
-/// Changes to a head, in the order in which they are listed.
-pub(crate) fn mutations(
-    at: &At<'_>,
-    given: &[mutation_rules::HeaderMutation],
-) -> Result<Vec<Mutation>, Fault> {
-    mutation::list(at, given)
 }
 
 /// A share of the requests; absent: none.

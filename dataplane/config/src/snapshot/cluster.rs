@@ -77,6 +77,14 @@ pub struct Cluster {
     pub host_names: Option<HostNames>,
 }
 
+impl Cluster {
+    /// The transport that an endpoint has chosen among the matches, or the usual one.
+    pub fn transport_of(&self, chosen: Option<usize>) -> &UpstreamTransport {
+        let matched = chosen.and_then(|at| self.transport_matches.get(at));
+        matched.map_or(&self.transport, |matched| &matched.transport)
+    }
+}
+
 /// `TcpKeepalive`; what is not said is the kernel's default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpProbes {

@@ -65,7 +65,7 @@ pub enum Ask {
     ServerName(ServerNameOf),
     /// An operator without parameters.
     Fact(Fact),
-    /// What cannot exist here, such as `FILTER_STATE`.
+    /// What cannot exist here, such as `DYNAMIC_METADATA` of filters that there are not.
     Nothing,
 }
 

@@ -93,10 +93,10 @@ impl Retry {
             || !self.on_status.is_empty()
     }
 
-    /// Nothing is tried again.
-    pub fn ask_nothing(&mut self) {
+    /// The same where nothing is tried again.
+    pub fn asking_nothing(&self) -> Self {
         let Self { retries, per_try_timeout, back_off, .. } = *self;
-        *self = Self { retries, per_try_timeout, back_off, ..Self::default() };
+        Self { retries, per_try_timeout, back_off, ..Self::default() }
     }
 
     /// An answer of this status is a reason.

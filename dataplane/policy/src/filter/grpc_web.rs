@@ -43,8 +43,8 @@ pub enum Answered {
 /// Changes the head of an answer.
 pub fn response(form: Form, head: &mut Head, has_body: bool) -> Answered {
     let kind = head.value(Known::ContentType).unwrap_or_default();
-    let is_call =
-        !has_body || (head.status == 200 && (is_grpc(kind) || is_text(kind) || is_binary(kind)));
+    let is_call = !has_body
+        || (head.status == 200 && (reply::is_grpc(head) || is_text(kind) || is_binary(kind)));
     let kind: &[u8] = match form.wants_text {
         true => b"application/grpc-web-text+proto",
         false => b"application/grpc-web+proto",
@@ -61,11 +61,6 @@ pub fn tell(head: &mut Head, body: &[u8]) {
     head.set_number(b"grpc-status", reply::grpc_status(head.status).into());
     head.framing = Framing::Length(0);
     head.set_number(b"content-length", 0);
-}
-
-fn is_grpc(kind: &[u8]) -> bool {
-    let rest = kind.strip_prefix(b"application/grpc");
-    matches!(rest, Some([] | [b'+', ..]))
 }
 
 fn is_text(kind: &[u8]) -> bool {

@@ -42,6 +42,16 @@ const fn differs(name: &'static str, request: &'static str, line: &'static str) 
     Case { name, request, differs: Some(line) }
 }
 
+/// What one option of the connection manager does, with all requests going up.
+const fn option(name: &'static str, options: &'static str, cases: &'static [Case]) -> Setting {
+    Setting { name, options, filters: "", routes: ALL_UP, clusters: "", cases }
+}
+
+/// What these routes do, and nothing else.
+const fn routes(name: &'static str, routes: &'static str, cases: &'static [Case]) -> Setting {
+    Setting { name, options: "", filters: "", routes, clusters: "", cases }
+}
+
 /// A GET of a path with these fields.
 macro_rules! get {
     ($path:literal $(, $field:literal)*) => {

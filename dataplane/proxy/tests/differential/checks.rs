@@ -8,7 +8,7 @@ mod origin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::cases::HCM;
+use super::balance;
 use super::harness::{Judge, Pair};
 use origin::{Origin, RISEN, SUNK};
 
@@ -130,34 +130,8 @@ const HTTP2: &str = r#"typed_extension_protocol_options:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: { http2_protocol_options: {} }"#;
 
-const BOOTSTRAP: &str = r#"
-static_resources:
-  listeners:
-  - name: main
-    address: { socket_address: { address: 127.0.0.1, port_value: @LISTEN@ } }
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": @HCM@
-          stat_prefix: main
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-          route_config:
-            name: main
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-@ROUTES@
-  clusters:
-@CLUSTERS@
-"#;
-
 fn bootstrap(origin: &Origin) -> String {
-    let (mut routes, mut clusters) = (String::new(), String::new());
+    let (mut routes, mut clusters) = (String::new(), Vec::new());
     for Checked { name, fields, hosts, endpoint, .. } in CHECKED {
         let path = format!("{{ path_separated_prefix: /{name} }}");
         routes.push_str(&format!(
@@ -175,25 +149,20 @@ fn bootstrap(origin: &Origin) -> String {
         };
         let endpoints: Vec<_> = (1..=*hosts).map(one).collect();
         let endpoints = endpoints.join(", ");
-        clusters.push_str(&format!("  - name: {name}\n    connect_timeout: 1s\n    {fields}\n"));
-        clusters.push_str("    common_lb_config: { healthy_panic_threshold: { value: 0 } }\n");
         let assignment = format!("endpoints: [{{ lb_endpoints: [{endpoints}] }}]");
         let assignment = format!("{{ cluster_name: {name}, {assignment} }}");
-        clusters.push_str(&format!("    load_assignment: {assignment}\n"));
+        let panic = "common_lb_config: { healthy_panic_threshold: { value: 0 } }";
+        let fields = format!("    {fields}\n    {panic}\n    load_assignment: {assignment}\n");
+        clusters.push((*name, fields));
     }
-    BOOTSTRAP
-        .replace("@HCM@", HCM)
-        .replace("@ROUTES@", &routes)
-        .replace("@CLUSTERS@", &clusters)
-        .replace("@EVERY@", EVERY)
-        .replace("@HTTP2@", HTTP2)
+    balance::bootstrap(&routes, &clusters).replace("@EVERY@", EVERY).replace("@HTTP2@", HTTP2)
 }
 
 /// How often each body comes of so many requests to a cluster, by each proxy.
 fn asked(pair: &Pair, cluster: &str) -> [BTreeMap<String, u64>; 2] {
     let request = format!("GET /{cluster}/x HTTP/1.1\r\nHost: x\r\n\r\n");
     let (envoy, ours) = pair.ask(&request.repeat(60));
-    [envoy, ours].map(|outcome| super::balance::counts(&super::balance::bodies(&outcome)))
+    [envoy, ours].map(|outcome| balance::counts(&balance::bodies(&outcome)))
 }
 
 fn hosts(numbers: impl IntoIterator<Item = u8>) -> BTreeSet<String> {

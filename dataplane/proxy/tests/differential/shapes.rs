@@ -1,14 +1,6 @@
 //! Requests and answers of unusual shape, and what is made of them by options that change it.
 
-use super::{ALL_UP, Case, Setting, differs, get, same};
-
-const fn option(name: &'static str, options: &'static str, cases: &'static [Case]) -> Setting {
-    Setting { name, options, filters: "", routes: ALL_UP, clusters: "", cases }
-}
-
-const fn routes(name: &'static str, routes: &'static str, cases: &'static [Case]) -> Setting {
-    Setting { name, options: "", filters: "", routes, clusters: "", cases }
-}
+use super::{ALL_UP, Case, Setting, differs, get, option, routes, same};
 
 /// A POST of two bytes with these fields.
 macro_rules! post {

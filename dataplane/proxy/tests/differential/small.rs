@@ -1,14 +1,6 @@
 //! Many small configurations: one option of the connection manager, of a route or a cluster each.
 
-use super::{ALL_UP, Case, Setting, differs, get, same};
-
-const fn option(name: &'static str, options: &'static str, cases: &'static [Case]) -> Setting {
-    Setting { name, options, filters: "", routes: ALL_UP, clusters: "", cases }
-}
-
-const fn routes(name: &'static str, routes: &'static str, cases: &'static [Case]) -> Setting {
-    Setting { name, options: "", filters: "", routes, clusters: "", cases }
-}
+use super::{ALL_UP, Case, Setting, differs, get, option, routes, same};
 
 const fn filter(name: &'static str, filters: &'static str, cases: &'static [Case]) -> Setting {
     Setting { name, options: "", filters, routes: ALL_UP, clusters: "", cases }

@@ -1,21 +1,13 @@
 //! Time-outs, retries and circuit breakers: what becomes of a request whose answer does not come,
 //! or not as it should.
 
-use super::{ALL_UP, Case, Setting, differs, get, same};
+use super::{Case, Setting, differs, get, option, routes, same};
 
 /// Half of a head, and nothing behind it.
 const HALF_A_HEAD: &str = "GET / HTTP/1.1\r\nHost: x\r\n";
 /// Half of a body.
 const HALF_A_BODY: &str = "POST /hang HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab";
 const POST: &str = "POST /status/503 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
-
-const fn option(name: &'static str, options: &'static str, cases: &'static [Case]) -> Setting {
-    Setting { name, options, filters: "", routes: ALL_UP, clusters: "", cases }
-}
-
-const fn routes(name: &'static str, routes: &'static str, cases: &'static [Case]) -> Setting {
-    Setting { name, options: "", filters: "", routes, clusters: "", cases }
-}
 
 /// What keeps somebody waiting.
 const SLOW: &[Case] = &[

@@ -224,7 +224,7 @@ fn address(address: socket2::SockAddr) -> io::Result<SocketAddr> {
     Ok(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
-/// The table of sockets is full, which is reported as the process' own limit would be.
+/// Has the kernel look whether the peer is still there.
 fn probe(socket: &socket2::Socket, keepalive: &Keepalive) -> io::Result<()> {
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds.max(1)));
     let mut asked = TcpKeepalive::new();
@@ -241,6 +241,7 @@ fn probe(socket: &socket2::Socket, keepalive: &Keepalive) -> io::Result<()> {
     socket.set_tcp_keepalive(&asked)
 }
 
+/// The table of sockets is full, which is reported as the process' own limit would be.
 fn full() -> io::Error {
     io::Error::from_raw_os_error(libc::EMFILE)
 }

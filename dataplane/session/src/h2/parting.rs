@@ -66,10 +66,8 @@ impl<D: Driver> Worker<D> {
         let is_flushing = down.io.unsent(&self.io.driver) > 0;
         let DownState::Http2(two) = &down.state else { return };
         let Some(at) = two.deadline(is_flushing) else { return };
-        if down.timer.is_none() || at < down.rings_at {
-            down.rings_at = at;
-            self.io.rearm(&mut down.timer, Some(at), crate::keys::Alarm::Down(key));
-        }
+        let alarm = crate::keys::Alarm::Down(key);
+        self.io.rearm_sooner(&mut down.timer, &mut down.rings_at, at, alarm);
     }
 
     pub(crate) fn on_h2_alarm(&mut self, key: Key) {

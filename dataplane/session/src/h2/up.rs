@@ -297,11 +297,7 @@ impl<D: Driver> Worker<D> {
             return;
         };
         let UpState::Http2(two) = &mut up.state else { return };
-        // When it rings too early it is set again.
-        if up.timer.is_none() || at < two.rings_at {
-            two.rings_at = at;
-            self.io.rearm(&mut up.timer, Some(at), Alarm::Up(key));
-        }
+        self.io.rearm_sooner(&mut up.timer, &mut two.rings_at, at, Alarm::Up(key));
     }
 
     pub(crate) fn on_up_h2_alarm(&mut self, key: Key) {

@@ -212,7 +212,7 @@ fn with_parameters(at: &At<'_>, command: &Command<'_>, text: &str) -> Result<Ask
         "FILTER_STATE" if text.split(':').next() == Some(FIRST_SPEAKER) => {
             Ok(Ask::Fact(Fact::FirstSpeaker))
         }
-        // No filter that is understood here keeps any state.
+        // No filter that is understood here keeps any other state.
         "FILTER_STATE" | "PER_REQUEST_STATE" | "UPSTREAM_FILTER_STATE" => Ok(Ask::Nothing),
         // The namespaces of Envoy's own filters may hold what is not kept here.
         "DYNAMIC_METADATA" if !text.trim_start_matches(['[', '"']).starts_with("envoy.") => {

@@ -22,7 +22,7 @@ pub(super) fn compile(at: &At<'_>, given: Option<&Mutations>) -> Result<HeaderMu
     })
 }
 
-pub(super) fn list(at: &At<'_>, given: &[HeaderMutation]) -> Result<Vec<Mutation>, Fault> {
+pub(crate) fn list(at: &At<'_>, given: &[HeaderMutation]) -> Result<Vec<Mutation>, Fault> {
     let each = given.iter().enumerate().map(|(index, one)| mutation(&at.item(index), one));
     each.filter_map(Result::transpose).collect()
 }
